@@ -3,9 +3,10 @@
  * @file
  * Base: errors, clock, latency histogram, CRC32C, hashing and a fixed-capacity map. Portable, no DPDK.
  *
- * Conventions of all Kaelix libraries: functions return 0 or a negative errno value unless they say otherwise; no
- * function prints, exits or aborts; times are nanoseconds (`_ns`) of one monotonic clock chosen by the caller and
- * passed in; nothing here takes a lock. An object belongs to one thread unless its function says otherwise.
+ * Conventions of all Kaelix libraries: functions return 0 or a negative errno value unless they say
+ * otherwise; no function prints, exits or aborts; times are nanoseconds (`_ns`) of one monotonic clock chosen
+ * by the caller and passed in; nothing here takes a lock. An object belongs to one thread unless its function
+ * says otherwise.
  */
 #ifndef KX_BASE_H
 #define KX_BASE_H
@@ -18,45 +19,44 @@
 extern "C" {
 #endif
 
-#define KX_CACHE_LINE 64
-#define KX_ALIGNED(n) __attribute__((aligned(n)))
-#define KX_PURE __attribute__((pure))
+#define KX_CACHE_LINE	 64
+#define KX_ALIGNED(n)	 __attribute__((aligned(n)))
+#define KX_PURE		 __attribute__((pure))
 #define KX_ALWAYS_INLINE inline __attribute__((always_inline))
-#define KX_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define kx_likely(x) __builtin_expect(!!(x), 1)
-#define kx_unlikely(x) __builtin_expect(!!(x), 0)
-#define KX_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define KX_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define KX_DIM(a) (sizeof(a) / sizeof((a)[0]))
-#define KX_NS_PER_S UINT64_C(1000000000)
+#define KX_PRINTF(f, a)	 __attribute__((format(printf, f, a)))
+#define kx_likely(x)	 __builtin_expect(!!(x), 1)
+#define kx_unlikely(x)	 __builtin_expect(!!(x), 0)
+#define KX_MIN(a, b)	 ((a) < (b) ? (a) : (b))
+#define KX_MAX(a, b)	 ((a) > (b) ? (a) : (b))
+#define KX_DIM(a)	 (sizeof(a) / sizeof((a)[0]))
+#define KX_NS_PER_S	 UINT64_C(1000000000)
 
 /** Round `n` up to a multiple of 8, the alignment of everything on the wire. */
-static inline uint64_t
-kx_align8(uint64_t n)
+static inline uint64_t kx_align8(uint64_t n)
 {
 	return (n + 7) & ~UINT64_C(7);
 }
 
-/* ---- counters ---------------------------------------------------------------------------------------------- */
+/* ---- counters
+ * ---------------------------------------------------------------------------------------------- */
 
 /**
- * Add to a counter that this thread alone writes and others may read at any time. A plain add for the CPU (no lock
- * prefix); the relaxed atomic store keeps readers from seeing half a value.
+ * Add to a counter that this thread alone writes and others may read at any time. A plain add for the CPU (no
+ * lock prefix); the relaxed atomic store keeps readers from seeing half a value.
  */
-static KX_ALWAYS_INLINE void
-kx_count(uint64_t *counter, uint64_t n)
+static KX_ALWAYS_INLINE void kx_count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
 /** Read a counter that another thread writes with kx_count(). */
-static KX_ALWAYS_INLINE uint64_t
-kx_counter_read(const uint64_t *counter)
+static KX_ALWAYS_INLINE uint64_t kx_counter_read(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* ---- clock ------------------------------------------------------------------------------------------------- */
+/* ---- clock
+ * ------------------------------------------------------------------------------------------------- */
 
 /** CLOCK_MONOTONIC in ns: for programs without a data lcore. Any thread. */
 uint64_t kx_clock_mono_ns(void);
@@ -64,34 +64,34 @@ uint64_t kx_clock_mono_ns(void);
 uint64_t kx_clock_real_ns(void);
 
 /**
- * Conversion from the invariant TSC to ns of CLOCK_MONOTONIC_RAW: ns = base_ns + ((tsc - base_tsc) * mult >> 32).
- * Calibrate once, then share read-only between threads.
+ * Conversion from the invariant TSC to ns of CLOCK_MONOTONIC_RAW: ns = base_ns + ((tsc - base_tsc) * mult >>
+ * 32). Calibrate once, then share read-only between threads.
  */
 struct kx_tsc_clock {
 	uint64_t base_tsc;
 	uint64_t base_ns;
-	uint64_t mult_q32;     /**< ns per tick, 32.32 fixed point */
+	uint64_t mult_q32; /**< ns per tick, 32.32 fixed point */
 	double ticks_per_ns;
 };
 /**
- * Calibrate against CLOCK_MONOTONIC_RAW for `duration_ns` (a generator uses >= 1e9; the caller's thread spins).
+ * Calibrate against CLOCK_MONOTONIC_RAW for `duration_ns` (a generator uses >= 1e9; the caller's thread
+ * spins).
  * @return 0; -ENOTSUP where the CPU has no invariant TSC.
  */
 int kx_tsc_clock_calibrate(struct kx_tsc_clock *clock, uint64_t duration_ns);
 
-static KX_ALWAYS_INLINE uint64_t
-kx_tsc_read(void)
+static KX_ALWAYS_INLINE uint64_t kx_tsc_read(void)
 {
 	return __builtin_ia32_rdtsc();
 }
 
-static KX_ALWAYS_INLINE uint64_t
-kx_tsc_to_ns(const struct kx_tsc_clock *c, uint64_t tsc)
+static KX_ALWAYS_INLINE uint64_t kx_tsc_to_ns(const struct kx_tsc_clock *c, uint64_t tsc)
 {
 	return c->base_ns + (uint64_t)(((unsigned __int128)(tsc - c->base_tsc) * c->mult_q32) >> 32);
 }
 
-/* ---- CRC32C ------------------------------------------------------------------------------------------------ */
+/* ---- CRC32C
+ * ------------------------------------------------------------------------------------------------ */
 
 /**
  * CRC32C (Castagnoli, reflected polynomial 0x82F63B78, initial value and final xor 0xFFFFFFFF; RFC 3720 B.4).
@@ -100,11 +100,11 @@ kx_tsc_to_ns(const struct kx_tsc_clock *c, uint64_t tsc)
  */
 uint32_t kx_crc32c(uint32_t crc, const void *data, size_t bytes);
 
-/* ---- hashing ----------------------------------------------------------------------------------------------- */
+/* ---- hashing
+ * ----------------------------------------------------------------------------------------------- */
 
 /** 64-bit finalizer (the public-domain murmur3 fmix64): every input bit reaches every output bit. */
-static KX_ALWAYS_INLINE uint64_t
-kx_mix64(uint64_t x)
+static KX_ALWAYS_INLINE uint64_t kx_mix64(uint64_t x)
 {
 	x ^= x >> 33;
 	x *= UINT64_C(0xff51afd7ed558ccd);
@@ -113,10 +113,12 @@ kx_mix64(uint64_t x)
 	return x ^ (x >> 33);
 }
 
-/** FNV-1a 64 over the bytes, then kx_mix64(): the stream key of a byte key (doc/protocol.md, "Keys"). Never 0. */
+/** FNV-1a 64 over the bytes, then kx_mix64(): the stream key of a byte key (doc/protocol.md, "Keys"). Never
+ * 0. */
 uint64_t kx_hash_bytes(const void *data, size_t bytes);
 
-/* ---- map: u64 -> u32, fixed capacity ----------------------------------------------------------------------- */
+/* ---- map: u64 -> u32, fixed capacity
+ * ----------------------------------------------------------------------- */
 
 /**
  * Open-addressing hash map with linear probing over caller-sized memory; no allocation after kx_map_init().
@@ -139,7 +141,8 @@ int kx_map_put(struct kx_map *map, uint64_t key, uint32_t value);
 /** Remove (backward shift, so that probes stay short). @return true when it was there. */
 bool kx_map_del(struct kx_map *map, uint64_t key);
 
-/* ---- random ------------------------------------------------------------------------------------------------ */
+/* ---- random
+ * ------------------------------------------------------------------------------------------------ */
 
 /** A seeded xoshiro256** generator: the same seed gives the same numbers everywhere. Not for secrets. */
 struct kx_prng {
@@ -153,26 +156,30 @@ uint64_t kx_prng_below(struct kx_prng *prng, uint64_t bound);
 double kx_prng_unit(struct kx_prng *prng);
 /** Exponential with the given mean (Poisson gaps). */
 double kx_prng_exp(struct kx_prng *prng, double mean);
-/** Fill with bytes of the kernel's generator (getrandom): ids and secrets. @return 0 or -errno. Any thread. */
+/** Fill with bytes of the kernel's generator (getrandom): ids and secrets. @return 0 or -errno. Any thread.
+ */
 int kx_random_bytes(void *out, size_t bytes);
 
-/* ---- log-linear latency histogram -------------------------------------------------------------------------- */
+/* ---- log-linear latency histogram
+ * -------------------------------------------------------------------------- */
 
-#define KX_HIST_SUB_BITS 11 /**< 2048 linear steps per power of two: values kept to better than 3 significant digits */
-#define KX_HIST_OCTAVES 32  /**< ns up to 2^(11+32-1), more than an hour; above is clamped and counted */
+#define KX_HIST_SUB_BITS                                                                                     \
+	11 /**< 2048 linear steps per power of two: values kept to better than 3 significant digits */
+#define KX_HIST_OCTAVES 32 /**< ns up to 2^(11+32-1), more than an hour; above is clamped and counted */
 #define KX_HIST_BUCKETS ((KX_HIST_OCTAVES + 1) << (KX_HIST_SUB_BITS - 1))
 
 /**
- * Log-linear histogram of ns values (HDR layout: 1024 buckets an octave above 2048). One writer; a reader on another
- * thread sees each bucket whole, the sum of all only approximately until the writer rests. About 270 KB; allocate with
- * kx_hist_new(). `lost` samples count as +infinity in every percentile (doc: measuring, point 3).
+ * Log-linear histogram of ns values (HDR layout: 1024 buckets an octave above 2048). One writer; a reader on
+ * another thread sees each bucket whole, the sum of all only approximately until the writer rests. About 270
+ * KB; allocate with kx_hist_new(). `lost` samples count as +infinity in every percentile (doc: measuring,
+ * point 3).
  */
 struct kx_hist {
-	uint64_t count;  /**< finite samples */
-	uint64_t lost;   /**< samples that never arrived: +infinity */
+	uint64_t count;	  /**< finite samples */
+	uint64_t lost;	  /**< samples that never arrived: +infinity */
 	uint64_t clamped; /**< samples above the range, counted in the last bucket */
-	uint64_t max;    /**< exact */
-	uint64_t min;    /**< exact; UINT64_MAX when empty */
+	uint64_t max;	  /**< exact */
+	uint64_t min;	  /**< exact; UINT64_MAX when empty */
 	double sum;
 	uint64_t bucket[KX_HIST_BUCKETS];
 };
@@ -182,8 +189,7 @@ void kx_hist_free(struct kx_hist *h);
 void kx_hist_reset(struct kx_hist *h);
 
 /** Index of the bucket of a value; exact below 2048, within 0.1 % above. */
-static KX_ALWAYS_INLINE uint32_t
-kx_hist_index(uint64_t v)
+static KX_ALWAYS_INLINE uint32_t kx_hist_index(uint64_t v)
 {
 	if (v < (UINT64_C(1) << KX_HIST_SUB_BITS))
 		return (uint32_t)v;
@@ -193,8 +199,7 @@ kx_hist_index(uint64_t v)
 }
 
 /** Record `n` samples of value v (ns). A few ns; no branch on the bucket. */
-static KX_ALWAYS_INLINE void
-kx_hist_add_n(struct kx_hist *h, uint64_t v, uint64_t n)
+static KX_ALWAYS_INLINE void kx_hist_add_n(struct kx_hist *h, uint64_t v, uint64_t n)
 {
 	kx_count(&h->bucket[kx_hist_index(v)], n);
 	h->count += n;
@@ -205,8 +210,7 @@ kx_hist_add_n(struct kx_hist *h, uint64_t v, uint64_t n)
 		h->min = v;
 }
 
-static KX_ALWAYS_INLINE void
-kx_hist_add(struct kx_hist *h, uint64_t v)
+static KX_ALWAYS_INLINE void kx_hist_add(struct kx_hist *h, uint64_t v)
 {
 	kx_hist_add_n(h, v, 1);
 }
@@ -216,13 +220,15 @@ void kx_hist_merge(struct kx_hist *into, const struct kx_hist *from);
 /** Mean of the finite samples; 0 when empty. */
 double kx_hist_mean(const struct kx_hist *h);
 /**
- * Value at quantile q in (0,1): the highest value equivalent to the bucket that holds rank ceil(q * (count + lost)).
- * @return 0; -EINVAL for q outside (0,1); -ENODATA with fewer than 100/(1-q) samples; -ERANGE when the rank falls
- * among the lost samples (+infinity).
+ * Value at quantile q in (0,1): the highest value equivalent to the bucket that holds rank ceil(q * (count +
+ * lost)).
+ * @return 0; -EINVAL for q outside (0,1); -ENODATA with fewer than 100/(1-q) samples; -ERANGE when the rank
+ * falls among the lost samples (+infinity).
  */
 int kx_hist_quantile(const struct kx_hist *h, double q, uint64_t *value_ns);
 
-/* ---- errors ------------------------------------------------------------------------------------------------ */
+/* ---- errors
+ * ------------------------------------------------------------------------------------------------ */
 
 /** Bounded text builder for error messages: never overflows, always terminated, remembers truncation. */
 struct kx_text {

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * Session: what both ends of a KXP session share. The frame and transport tables (how frames get in and out
+ * of the portable core), and the reliability state: receive window, send window, NAK pacing, round trip time.
+ * Portable.
+ *
+ * Time is always passed in, in ns of one monotonic clock. No object here is shared between threads.
+ */
+#ifndef KX_SESSION_H
+#define KX_SESSION_H
+
+#include "kx_wire.h"
+
+/* ---- addresses, paths, frames
+ * ------------------------------------------------------------------------------ */
+
+/** UDP endpoint. IPv4 as ::ffff:a.b.c.d. Compare with kx_addr_equal(). */
+struct kx_addr {
+	union {
+		uint8_t ip[16];
+		uint64_t ip64[2];
+	};
+	uint16_t port; /**< host byte order */
+	uint16_t zero[3];
+};
+static KX_ALWAYS_INLINE bool kx_addr_equal(const struct kx_addr *a, const struct kx_addr *b)
+{
+	return a->ip64[0] == b->ip64[0] && a->ip64[1] == b->ip64[1] && a->port == b->port;
+}
+static inline bool kx_addr_is_v4(const struct kx_addr *a)
+{
+	return a->ip64[0] == 0 && a->ip[8] == 0 && a->ip[9] == 0 && a->ip[10] == 0xff && a->ip[11] == 0xff;
+}
+/** Parse "1.2.3.4", "1.2.3.4:9000", "fd00::1", "[fd00::1]:9000". @return 0 or -EINVAL. Any thread. */
+int kx_addr_parse(const char *text, uint16_t default_port, struct kx_addr *out);
+#define KX_ADDR_TEXT_BYTES 56
+/** "1.2.3.4:9000" or "[fd00::1]:9000" into buf. @return buf. Any thread. */
+char *kx_addr_format(const struct kx_addr *a, char buf[KX_ADDR_TEXT_BYTES]);
+
+#define KX_PATH_LINK_BYTES 72
+/** A way to a peer: its address, ours, and what the transport needs to build the headers (opaque to the
+ * core). */
+struct kx_path {
+	struct kx_addr remote;
+	struct kx_addr local;
+	uint16_t datagram_bytes; /**< largest KXP frame that fits (MTU less headers) */
+	uint16_t port_id;	 /**< transport's: DPDK port */
+	uint16_t link_bytes;	 /**< transport's */
+	uint16_t zero;
+	uint8_t link[KX_PATH_LINK_BYTES]; /**< transport's: a header template */
+} KX_ALIGNED(8);
+
+#define KX_FRAME_OWNED                                                                                       \
+	0x1 /**< the buffer is ours alone and has headroom: it may be rewritten and sent on (cut-through) */
+
+/** One received datagram. The bytes stay valid until the frame is released (or forwarded). */
+struct kx_frame {
+	uint8_t *data; /**< KXP frame */
+	uint32_t bytes;
+	uint32_t flags;
+	struct kx_addr remote; /**< source */
+	void *buf;	       /**< transport's handle (an mbuf) */
+	uint64_t rx_ns;	       /**< when its burst was taken */
+	uint16_t local_port;   /**< destination UDP port, host order */
+	uint16_t port_id;
+	uint32_t zero;
+};
+
+/** Pins log memory that a sent slice refers to; released by the transport when the port is done with it. */
+struct kx_pin {
+	void (*release)(struct kx_pin *pin);
+	uint64_t iova; /**< reserved for the transport */
+};
+
+/**
+ * How frames enter and leave. One object a thread; every function is called by that thread only and never
+ * blocks. `rx_burst`/`release` are used by clients only: a broker is handed its frames.
+ */
+struct kx_transport_ops {
+	/** Take up to `max` received frames. @return how many. */
+	unsigned int (*rx_burst)(void *transport, struct kx_frame *frames, unsigned int max);
+	/** Give back the buffers of frames taken with rx_burst. */
+	void (*release)(void *transport, struct kx_frame *frames, unsigned int n);
+	/**
+	 * An empty buffer with room for `bytes` of KXP frame, 8-byte aligned.
+	 * @return handle and *data, or NULL when there is none (the caller tries again in a later turn).
+	 */
+	void *(*alloc)(void *transport, uint32_t bytes, uint8_t **data);
+	/** Give back a buffer of alloc() unsent. */
+	void (*free)(void *transport, void *buf);
+	/** Queue a finished (sealed) frame for sending; takes the buffer. It leaves at the latest with the
+	 * next flush. */
+	void (*send)(void *transport, void *buf, uint32_t bytes, const struct kx_path *path);
+	/** Send everything queued. Frames the port does not take within bounded retries are dropped and
+	 * counted. */
+	void (*flush)(void *transport);
+	/** Frames that may be queued now and are expected to leave with the next flush. */
+	unsigned int (*room)(void *transport);
+	/** Path back to the sender of a received frame. @return 0 or -errno. */
+	int (*path_of)(void *transport, const struct kx_frame *frame, struct kx_path *path);
+	/** Path to an address. @return 0; -EAGAIN while a neighbour is being resolved; -ENETUNREACH */
+	int (*path_to)(void *transport, const struct kx_addr *remote, struct kx_path *path);
+	/**
+	 * Cut-through: send a received frame (KX_FRAME_OWNED), rewritten in place, on another path. Takes the
+	 * buffer. NULL where the transport cannot.
+	 */
+	void (*forward)(void *transport, struct kx_frame *frame, uint32_t bytes, const struct kx_path *path);
+	/**
+	 * Send `head_bytes` written to `buf` followed by `slice_bytes` of log memory without copying them;
+	 * pin->release is called when the port is done. @return 0 (took buf and pin); -ENOTSUP or -ENOBUFS
+	 * (took nothing): copy. NULL where the transport cannot.
+	 */
+	int (*send_slice)(void *transport, void *buf, uint32_t head_bytes, const uint8_t *slice,
+		uint32_t slice_bytes, struct kx_pin *pin, const struct kx_path *path);
+};
+struct kx_transport {
+	const struct kx_transport_ops *ops;
+	void *ctx;
+};
+
+/* ---- receive window: which packet numbers have come
+ * -------------------------------------------------------- */
+
+#define KX_RXWIN_PKTS 4096 /**< packets above next_pkt that can be told apart; power of two */
+
+struct kx_rxwin {
+	uint64_t next_pkt;     /**< all below received or closed; starts at 1 */
+	uint64_t largest_pkt;  /**< 0 before the first */
+	uint64_t largest_ns;   /**< when largest_pkt came: ack delay */
+	uint64_t gap_ns;       /**< when the oldest hole was first seen; 0 without a hole */
+	uint64_t nak_due_ns;   /**< next NAK may leave then */
+	uint64_t nak_next_pkt; /**< next_pkt when the last NAK left: progress resets the back-off */
+	uint32_t nak_tries;    /**< in a row without progress */
+	uint32_t zero;
+	uint64_t bits[KX_RXWIN_PKTS / 64]; /**< ring bitmap of [next_pkt, next_pkt + KX_RXWIN_PKTS) */
+};
+void kx_rxwin_init(struct kx_rxwin *w);
+/** Would this number be new? Changes nothing. @return KX_DROP_NONE, KX_DROP_PKT_DUPLICATE or
+ * KX_DROP_PKT_WINDOW */
+enum kx_drop kx_rxwin_check(const struct kx_rxwin *w, uint64_t pkt_no);
+/** Mark as received; kx_rxwin_check() said KX_DROP_NONE. */
+void kx_rxwin_mark(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns);
+/** The sender's floor: close every hole below it. A floor above largest_pkt + 1 is cut to that. */
+void kx_rxwin_floor(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns);
+/** Selective ranges above next_pkt, ascending. @return how many (<= max <= KX_ACK_RANGES_MAX). */
+unsigned int kx_rxwin_ranges(const struct kx_rxwin *w, struct kx_ack_range *out, unsigned int max);
+/**
+ * Holes to name in a NAK now: none before `reorder_ns` have passed since the hole was seen; then all holes
+ * below largest_pkt, again after a back-off of rtt_ns * 2^tries (bounded by 100 ms) while there is no
+ * progress.
+ * @return entries written (kind KX_NAK_PKTS), <= max; > 0 starts the back-off.
+ */
+unsigned int kx_rxwin_nak(struct kx_rxwin *w, uint64_t now_ns, uint64_t reorder_ns, uint64_t rtt_ns,
+	struct kx_nak_entry *out, unsigned int max);
+
+/* ---- send window: what each packet number carried
+ * ---------------------------------------------------------- */
+
+#define KX_TXWIN_PKTS KX_RXWIN_PKTS
+
+enum kx_tx_state {
+	KX_TX_EMPTY = 0,
+	KX_TX_WAITING = 1, /**< sent, not acknowledged, to be repaired */
+	KX_TX_DONE = 2	   /**< acknowledged, replaced, or never to be repaired */
+};
+struct kx_tx_slot {
+	uint64_t sent_ns;
+	uint32_t ref;	/**< caller's: what the packet carried */
+	uint32_t state; /**< enum kx_tx_state */
+};
+/** Ring of sent packets [floor_pkt, next_pkt), at most KX_TXWIN_PKTS. */
+struct kx_txwin {
+	uint64_t next_pkt;    /**< number the next packet gets; starts at 1 */
+	uint64_t floor_pkt;   /**< lowest still WAITING, or next_pkt */
+	uint64_t acked_pkt;   /**< peer's next_pkt */
+	uint64_t progress_ns; /**< last time an acknowledgement made progress (or the window became non-empty)
+			       */
+	uint32_t waiting;     /**< slots in state WAITING */
+	uint32_t probes;      /**< probe time-outs in a row */
+	struct kx_tx_slot *slots; /**< KX_TXWIN_PKTS, allocated by kx_txwin_init() */
+};
+/** @return 0, -ENOMEM */
+int kx_txwin_init(struct kx_txwin *w);
+void kx_txwin_fini(struct kx_txwin *w);
+/** May a further packet be numbered? False while next_pkt - floor_pkt == KX_TXWIN_PKTS. */
+static inline bool kx_txwin_open(const struct kx_txwin *w)
+{
+	return w->next_pkt - w->floor_pkt < KX_TXWIN_PKTS;
+}
+/**
+ * Number a packet that will be repaired when lost (ref: what it carries). Only while kx_txwin_open().
+ * @return its pkt_no; the frame's floor_delta is pkt_no - w->floor_pkt after this call.
+ */
+uint64_t kx_txwin_send(struct kx_txwin *w, uint32_t ref, uint64_t now_ns);
+/** Number a packet that is never repaired by number (acks, requests with their own timer). Only while open.
+ */
+uint64_t kx_txwin_send_unreliable(struct kx_txwin *w, uint64_t now_ns);
+/** Called for each packet that an acknowledgement newly covers. */
+typedef void (*kx_tx_acked_fn)(void *arg, uint64_t pkt_no, uint32_t ref);
+/**
+ * Apply a receipt and its ranges (checked frame). Lies (beyond next_pkt) change nothing.
+ * @param rtt_sample_ns  set to now - sent time of largest_pkt - ack_delay when newly acknowledged, else 0.
+ * @return newly acknowledged packets, or -EINVAL for a receipt that names packets never sent.
+ */
+int kx_txwin_ack(struct kx_txwin *w, const struct kx_receipt *r, const struct kx_ack_range *ranges,
+	uint64_t now_ns, kx_tx_acked_fn fn, void *arg, uint64_t *rtt_sample_ns);
+/**
+ * Take one packet named by a NAK out of the window, to be sent again under a new number.
+ * @return true and *ref when it was WAITING (it is DONE now: the next kx_txwin_send() replaces it), else
+ * false.
+ */
+bool kx_txwin_take(struct kx_txwin *w, uint64_t pkt_no, uint32_t *ref);
+/** Probe time-out passed (2 * rtt + variance, doubled each time, bounded)? true -> send a HEARTBEAT, which
+ * names the highest number by its own. Counts the probe. */
+bool kx_txwin_probe_due(struct kx_txwin *w, uint64_t now_ns, uint64_t pto_ns);
+
+/* ---- round trip time (RFC 6298 smoothing, ns)
+ * -------------------------------------------------------------- */
+
+struct kx_rtt {
+	uint64_t srtt_ns;
+	uint64_t var_ns;
+	uint64_t min_ns;
+	bool valid;
+};
+void kx_rtt_init(struct kx_rtt *r);
+void kx_rtt_sample(struct kx_rtt *r, uint64_t sample_ns);
+/** Time after which silence means loss: srtt + 4 * var, at least 1 ms (software ends are descheduled), before
+ * the first sample 100 ms. */
+uint64_t kx_rtt_pto_ns(const struct kx_rtt *r);
+/** Reorder allowance: srtt / 8, within [20 us, 5 ms]. */
+uint64_t kx_rtt_reorder_ns(const struct kx_rtt *r);
+
+#endif
