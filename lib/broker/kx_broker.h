@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * Broker: everything one data lcore does with KXP frames, without knowing what a NIC is. Frames in
+ * (kx_broker_rx), frames out (through a struct kx_transport), time passed in. Portable; the same code runs in
+ * the appliance, under the fuzzers and in tests.
+ *
+ * One broker object per data lcore; all functions belong to that lcore's thread except those marked "any
+ * thread". Nothing is allocated after kx_broker_create(), nothing blocks, each call does bounded work.
+ *
+ * A turn of the data lcore: kx_broker_rx() for each burst, then kx_broker_poll(), then the transport's flush,
+ * then kx_broker_flushed().
+ */
+#ifndef KX_BROKER_H
+#define KX_BROKER_H
+
+#include "kx_session.h"
+#include "kx_auth.h"
+#include "kx_conf.h"
+#include "kx_topic.h"
+
+struct kx_broker;
+
+/** How deliveries leave (ini `deliver_path`). */
+enum kx_deliver_path { KX_DELIVER_AUTO = 0, KX_DELIVER_CUT = 1, KX_DELIVER_COPY = 2, KX_DELIVER_SLICE = 3 };
+
+struct kx_broker_config {
+	const struct kx_conf *conf; /**< immutable; must outlive the broker */
+	uint32_t lcore_index; /**< 0..lcore_count-1: partitions p with p % lcore_count == lcore_index are ours
+			       */
+	uint32_t lcore_count;
+	uint64_t boot_id;		       /**< same for all lcores of one start, never 0 */
+	const struct kx_auth_secrets *secrets; /**< shared, immutable; must outlive the broker */
+	struct kx_transport
+		transport;   /**< ops: alloc, free, send, room, path_of, forward, send_slice are used */
+	uint8_t *log_memory; /**< region for log extents, owned by the caller, aligned to extent_bytes */
+	uint64_t log_memory_bytes;
+	struct kx_ledger *ledger;   /**< this lcore's; the broker charges handled and drops to it */
+	uint64_t *next_producer_id; /**< shared by all lcores of a start: ids are taken with an atomic add, in
+				       set-up only */
+	enum kx_deliver_path deliver_path; /**< AUTO: the crossover below */
+	uint32_t cut_min_bytes;		   /**< AUTO: frames from this size on go cut-through when they may */
+	uint32_t slice_min_bytes; /**< AUTO: delivery payloads from this size on go as slices when they may */
+};
+
+/** @return 0; -ENOMEM; -EINVAL (log memory smaller than the partitions of this lcore need) */
+int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **out);
+/** Only after the last turn. Frees sessions and tables; pins must have been released (kx_broker_pins() == 0).
+ */
+void kx_broker_destroy(struct kx_broker *b);
+
+/**
+ * Handle received frames (any number, in order). On return every frame is accounted in the ledger; a frame
+ * that was forwarded has frames[i].buf == NULL, every other buffer still belongs to the caller, who frees it.
+ */
+void kx_broker_rx(struct kx_broker *b, struct kx_frame *frames, unsigned int n, uint64_t now_ns);
+
+/** Once a turn: deliveries under credit, acknowledgements, NAKs, timers. @return work done (0: idle). */
+unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns);
+
+/** After the transport's flush: closes the residence measurement of what this turn delivered. */
+void kx_broker_flushed(struct kx_broker *b, uint64_t now_ns);
+
+/** Begin a clean stop: every session is sent CLOSE(STOPPING) by the following polls, new ones are refused. */
+void kx_broker_stop(struct kx_broker *b, uint64_t now_ns);
+/** @return true once every session has been told. */
+bool kx_broker_stopped(const struct kx_broker *b);
+/** Log pieces still referenced by the port. */
+uint32_t kx_broker_pins(const struct kx_broker *b);
+
+/* ---- looking in: any thread; single values are whole, several need not be of the same instant
+ * --------------- */
+
+struct kx_session_info {
+	uint64_t conn_id;
+	uint64_t producer_id;
+	struct kx_addr remote;
+	uint64_t created_ns, last_rx_ns;
+	uint64_t rx_frames, tx_frames, rx_bytes, tx_bytes;
+	uint64_t messages_in, messages_out;
+	uint64_t limit_pkt, limit_bytes, used_bytes; /**< credit granted and used */
+	uint64_t duplicates, naks_sent, naks_received;
+	uint32_t subscriptions;
+	uint8_t blocked; /**< enum kx_blocked */
+};
+/** Sessions are numbered by slot, 0..conf sessions.max-1. @return false for a free slot. */
+bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out);
+/** The partitions of this lcore; see kx_topic.h for what may be read from any thread. */
+const struct kx_topics *kx_broker_topics(const struct kx_broker *b);
+
+struct kx_broker_memory {
+	uint64_t extents_total, extents_free, extents_low_water, extent_bytes;
+	uint64_t reorder_total, reorder_used, reorder_high_water;
+	uint64_t sessions_total, sessions_used;
+	uint64_t producers_total, producers_used;
+	uint64_t subscriptions_total, subscriptions_used;
+	uint64_t pins;
+};
+void kx_broker_memory(const struct kx_broker *b, struct kx_broker_memory *out);
+
+struct kx_broker_counters {
+	uint64_t messages_in, messages_out, batches_in, frames_out;
+	uint64_t cut_frames, copied_frames, slice_frames; /**< deliveries by path */
+	uint64_t repaired_frames;			  /**< deliveries sent again for a NAK */
+	uint64_t naks_sent, naks_received, acks_sent, trimmed_notices;
+};
+const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b);
+/** Residence histogram (RX burst of a produce frame -> flush of its delivery). */
+const struct kx_hist *kx_broker_residence(const struct kx_broker *b);
+
+#endif
