@@ -375,7 +375,7 @@ struct kx_frag {
 	uint32_t frag_bytes;  /**< multiple of 8, > 0 */
 	uint64_t first;	      /**< produce: first_seq of the batch; deliver: its offset */
 	uint32_t frag_crc;    /**< CRC32C of these bytes, so that a corrupt part is never stored */
-	uint32_t zero;
+	uint32_t part_bytes;  /**< size of every part but the last: multiple of 8, >= 512; frag_offset is a multiple of it */
 };
 
 /* ---- record batch: 72-byte header, then records -----------------------------------------------------------
