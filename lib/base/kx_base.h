@@ -37,8 +37,7 @@ static inline uint64_t kx_align8(uint64_t n)
 	return (n + 7) & ~UINT64_C(7);
 }
 
-/* ---- counters
- * ---------------------------------------------------------------------------------------------- */
+/* ---- counters ------------------------------------------------------------------------- */
 
 /**
  * Add to a counter that this thread alone writes and others may read at any time. A plain add for the CPU (no
@@ -55,8 +54,7 @@ static KX_ALWAYS_INLINE uint64_t kx_counter_read(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* ---- clock
- * ------------------------------------------------------------------------------------------------- */
+/* ---- clock ---------------------------------------------------------------------------- */
 
 /** CLOCK_MONOTONIC in ns: for programs without a data lcore. Any thread. */
 uint64_t kx_clock_mono_ns(void);
@@ -90,8 +88,7 @@ static KX_ALWAYS_INLINE uint64_t kx_tsc_to_ns(const struct kx_tsc_clock *c, uint
 	return c->base_ns + (uint64_t)(((unsigned __int128)(tsc - c->base_tsc) * c->mult_q32) >> 32);
 }
 
-/* ---- CRC32C
- * ------------------------------------------------------------------------------------------------ */
+/* ---- CRC32C --------------------------------------------------------------------------- */
 
 /**
  * CRC32C (Castagnoli, reflected polynomial 0x82F63B78, initial value and final xor 0xFFFFFFFF; RFC 3720 B.4).
@@ -100,8 +97,7 @@ static KX_ALWAYS_INLINE uint64_t kx_tsc_to_ns(const struct kx_tsc_clock *c, uint
  */
 uint32_t kx_crc32c(uint32_t crc, const void *data, size_t bytes);
 
-/* ---- hashing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- hashing -------------------------------------------------------------------------- */
 
 /** 64-bit finalizer (the public-domain murmur3 fmix64): every input bit reaches every output bit. */
 static KX_ALWAYS_INLINE uint64_t kx_mix64(uint64_t x)
@@ -113,12 +109,11 @@ static KX_ALWAYS_INLINE uint64_t kx_mix64(uint64_t x)
 	return x ^ (x >> 33);
 }
 
-/** FNV-1a 64 over the bytes, then kx_mix64(): the stream key of a byte key (doc/protocol.md, "Keys"). Never
- * 0. */
+/** FNV-1a 64 over the bytes, then kx_mix64(): the stream key of a byte key (doc/protocol.md, "Keys").
+ * Never 0. */
 uint64_t kx_hash_bytes(const void *data, size_t bytes);
 
-/* ---- map: u64 -> u32, fixed capacity
- * ----------------------------------------------------------------------- */
+/* ---- map: u64 -> u32, fixed capacity -------------------------------------------------- */
 
 /**
  * Open-addressing hash map with linear probing over caller-sized memory; no allocation after kx_map_init().
@@ -131,8 +126,9 @@ struct kx_map {
 	uint32_t count;
 	uint32_t limit;
 };
-/** Allocate for at least `entries` entries. @return 0, -EINVAL, -ENOMEM */
+/** Allocate for at least `entries` entries, 1 to 7/8 of 2^31. @return 0, -EINVAL, -ENOMEM */
 int kx_map_init(struct kx_map *map, uint32_t entries);
+/** Free the memory; harmless on a map of zeros. */
 void kx_map_fini(struct kx_map *map);
 /** @return true and *value when the key is there. */
 bool kx_map_get(const struct kx_map *map, uint64_t key, uint32_t *value);
@@ -141,14 +137,15 @@ int kx_map_put(struct kx_map *map, uint64_t key, uint32_t value);
 /** Remove (backward shift, so that probes stay short). @return true when it was there. */
 bool kx_map_del(struct kx_map *map, uint64_t key);
 
-/* ---- random
- * ------------------------------------------------------------------------------------------------ */
+/* ---- random --------------------------------------------------------------------------- */
 
 /** A seeded xoshiro256** generator: the same seed gives the same numbers everywhere. Not for secrets. */
 struct kx_prng {
 	uint64_t s[4];
 };
+/** Any seed will do, 0 too: the state is spread by splitmix64. */
 void kx_prng_seed(struct kx_prng *prng, uint64_t seed);
+/** The next 64 random bits. */
 uint64_t kx_prng_next(struct kx_prng *prng);
 /** Uniform in [0, bound), without modulo bias. bound > 0. */
 uint64_t kx_prng_below(struct kx_prng *prng, uint64_t bound);
@@ -156,17 +153,17 @@ uint64_t kx_prng_below(struct kx_prng *prng, uint64_t bound);
 double kx_prng_unit(struct kx_prng *prng);
 /** Exponential with the given mean (Poisson gaps). */
 double kx_prng_exp(struct kx_prng *prng, double mean);
-/** Fill with bytes of the kernel's generator (getrandom): ids and secrets. @return 0 or -errno. Any thread.
- */
+/** Fill with bytes of the kernel's generator (getrandom): ids, secrets. @return 0 or -errno. Any thread. */
 int kx_random_bytes(void *out, size_t bytes);
 
-/* ---- log-linear latency histogram
- * -------------------------------------------------------------------------- */
+/* ---- log-linear latency histogram ----------------------------------------------------- */
 
-#define KX_HIST_SUB_BITS                                                                                     \
-	11 /**< 2048 linear steps per power of two: values kept to better than 3 significant digits */
-#define KX_HIST_OCTAVES 32 /**< ns up to 2^(11+32-1), more than an hour; above is clamped and counted */
-#define KX_HIST_BUCKETS ((KX_HIST_OCTAVES + 1) << (KX_HIST_SUB_BITS - 1))
+/** Values below 2^11 are kept exactly, larger ones in 1024 buckets an octave: within 0.1 %. */
+#define KX_HIST_SUB_BITS 11
+#define KX_HIST_OCTAVES	 32
+#define KX_HIST_BUCKETS	 ((KX_HIST_OCTAVES + 1) << (KX_HIST_SUB_BITS - 1))
+/** Largest value in range, 73 minutes in ns; a larger one goes to the last bucket and counts as clamped. */
+#define KX_HIST_MAX_NS	 ((UINT64_C(1) << (KX_HIST_SUB_BITS + KX_HIST_OCTAVES - 1)) - 1)
 
 /**
  * Log-linear histogram of ns values (HDR layout: 1024 buckets an octave above 2048). One writer; a reader on
@@ -184,8 +181,11 @@ struct kx_hist {
 	uint64_t bucket[KX_HIST_BUCKETS];
 };
 
+/** An empty histogram, or NULL without memory. */
 struct kx_hist *kx_hist_new(void);
+/** Free it; NULL is allowed. */
 void kx_hist_free(struct kx_hist *h);
+/** Forget all samples. */
 void kx_hist_reset(struct kx_hist *h);
 
 /** Index of the bucket of a value; exact below 2048, within 0.1 % above. */
@@ -198,21 +198,40 @@ static KX_ALWAYS_INLINE uint32_t kx_hist_index(uint64_t v)
 	return index < KX_HIST_BUCKETS ? index : KX_HIST_BUCKETS - 1;
 }
 
-/** Record `n` samples of value v (ns). A few ns; no branch on the bucket. */
+/** Record `n` > 0 samples of value v (ns). A few ns. */
 static KX_ALWAYS_INLINE void kx_hist_add_n(struct kx_hist *h, uint64_t v, uint64_t n)
 {
 	kx_count(&h->bucket[kx_hist_index(v)], n);
-	h->count += n;
+	kx_count(&h->count, n);
 	h->sum += (double)v * (double)n;
+	if (kx_unlikely(v > KX_HIST_MAX_NS))
+		kx_count(&h->clamped, n);
 	if (kx_unlikely(v > h->max))
 		h->max = v;
 	if (kx_unlikely(v < h->min))
 		h->min = v;
 }
 
+/** Record one sample of value v (ns). */
 static KX_ALWAYS_INLINE void kx_hist_add(struct kx_hist *h, uint64_t v)
 {
 	kx_hist_add_n(h, v, 1);
+}
+
+/** Record `n` samples that never arrived: +infinity. */
+static KX_ALWAYS_INLINE void kx_hist_add_lost(struct kx_hist *h, uint64_t n)
+{
+	kx_count(&h->lost, n);
+}
+
+/** Highest value that falls into bucket `index` (< KX_HIST_BUCKETS). */
+static KX_ALWAYS_INLINE uint64_t kx_hist_bucket_max(uint32_t index)
+{
+	if (index < (1u << KX_HIST_SUB_BITS))
+		return index;
+	uint32_t shift = (index >> (KX_HIST_SUB_BITS - 1)) - 1;
+	uint64_t step = index - (shift << (KX_HIST_SUB_BITS - 1));
+	return ((step + 1) << shift) - 1;
 }
 
 /** Add all samples of `from` to `into`. */
@@ -220,15 +239,14 @@ void kx_hist_merge(struct kx_hist *into, const struct kx_hist *from);
 /** Mean of the finite samples; 0 when empty. */
 double kx_hist_mean(const struct kx_hist *h);
 /**
- * Value at quantile q in (0,1): the highest value equivalent to the bucket that holds rank ceil(q * (count +
- * lost)).
+ * Value at quantile q in (0,1): the highest value of the bucket that holds rank ceil(q * (count + lost)), and
+ * never more than `max` (which is also the answer where that rank was clamped).
  * @return 0; -EINVAL for q outside (0,1); -ENODATA with fewer than 100/(1-q) samples; -ERANGE when the rank
  * falls among the lost samples (+infinity).
  */
 int kx_hist_quantile(const struct kx_hist *h, double q, uint64_t *value_ns);
 
-/* ---- errors
- * ------------------------------------------------------------------------------------------------ */
+/* ---- errors --------------------------------------------------------------------------- */
 
 /** Bounded text builder for error messages: never overflows, always terminated, remembers truncation. */
 struct kx_text {
@@ -237,9 +255,14 @@ struct kx_text {
 	size_t len;
 	bool truncated;
 };
+/** Start with an empty text in `buf` of `size` bytes; size 0 is allowed, nothing is then written. */
 void kx_text_init(struct kx_text *t, char *buf, size_t size);
+/** Append; what does not fit is cut and sets `truncated`. */
 void kx_text_add(struct kx_text *t, const char *fmt, ...) KX_PRINTF(2, 3);
-/** Text of a negative errno value, such as "No space left on device (ENOSPC)". Any thread. */
+/**
+ * Text of a negative errno value, such as "No space left on device (ENOSPC)". Any thread; the text stays
+ * valid until the fourth next call on the same thread.
+ */
 const char *kx_strerror(int err);
 
 #ifdef __cplusplus

@@ -11,6 +11,10 @@
 
 #include "kx_base.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Every reason a frame, datagram or batch is not delivered: X(identifier, telemetry key, text). The order is
  * the telemetry order; the name is the contract, the number is not. Adding one: doc/architecture.md. RX
@@ -144,6 +148,10 @@ enum kx_stage {
 #undef KX_STAGE_ENUM
 		KX_STAGE_COUNT
 };
+/** Telemetry key of a stage ("parse"); "?" outside the enum. Any thread. */
 const char *kx_stage_key(enum kx_stage stage);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
