@@ -17,7 +17,8 @@ enum kx_drop wire_check_rx_ack(const struct kx_frame_view *v, enum kx_side from)
 {
 	const struct kx_receipt *r = (const struct kx_receipt *)v->body;
 	const struct kx_ack_range *range = (const struct kx_ack_range *)(r + 1);
-	uint64_t end = 0; /* of the last range; next_pkt itself is missing, so that the first starts above 0 */
+	uint64_t end =
+		0; /* of the last range; next_pkt itself is missing, so that the first starts above 0 */
 
 	(void)from;
 	if (v->body_bytes != sizeof(*r) + r->range_count * sizeof(*range))
@@ -104,12 +105,12 @@ static bool nak_entry_ok(const struct kx_nak_entry *e, enum kx_side from)
 	switch (e->kind) {
 	case KX_NAK_PKTS:
 		return from == KX_FROM_BROKER && e->handle == 0 && e->first > 0 && e->first <= e->last &&
-		       e->last - e->first < WINDOW;
+			e->last - e->first < WINDOW;
 	case KX_NAK_OFFSETS:
 		return from == KX_FROM_CLIENT && e->handle != 0 && e->first <= e->last;
 	case KX_NAK_BYTES:
 		return from == KX_FROM_CLIENT && e->handle != 0 && begin < end && end <= KX_BATCH_MAX_BYTES &&
-		       (begin & 7) == 0 && (end & 7) == 0;
+			(begin & 7) == 0 && (end & 7) == 0;
 	default:
 		return false;
 	}

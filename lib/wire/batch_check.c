@@ -5,12 +5,12 @@
 uint32_t kx_batch_header_crc(const struct kx_batch_hdr *b)
 {
 	const uint8_t *p = (const uint8_t *)b;
-	uint64_t crc = UINT32_MAX;
+	uint32_t state = UINT32_MAX;
 
-	crc = __builtin_ia32_crc32di(crc, wire_load64(p + 4));
-	crc = __builtin_ia32_crc32di(crc, wire_load64(p + 12));
-	crc = __builtin_ia32_crc32di(crc, wire_load64(p + 20));
-	return ~__builtin_ia32_crc32si((uint32_t)crc, wire_load32(p + KX_BATCH_DATA_FROM));
+	state = wire_crc_step(state, wire_load64(p + 4));
+	state = wire_crc_step(state, wire_load64(p + 12));
+	state = wire_crc_step(state, wire_load64(p + 20));
+	return kx_crc32c(~state, p + 28, 4);
 }
 
 uint32_t kx_batch_data_crc(const struct kx_batch_hdr *b)
@@ -29,10 +29,10 @@ static KX_ALWAYS_INLINE enum kx_drop check_header(const struct kx_batch_hdr *b, 
 	if (kx_unlikely(size < KX_BATCH_MIN_BYTES || size > bytes || size > KX_BATCH_MAX_BYTES))
 		return KX_DROP_BATCH_SHORT;
 	if (kx_unlikely(b->format != KX_BATCH_FORMAT || (b->attrs & ~KX_BATCH_ATTRS_ACCEPTED) != 0 ||
-			b->zero != 0 || (size & 7) != 0))
+		    b->zero != 0 || (size & 7) != 0))
 		return KX_DROP_BATCH_FORMAT;
 	if (kx_unlikely(b->record_count == 0 ||
-			b->record_count * sizeof(struct kx_record_hdr) > size - KX_BATCH_HDR_BYTES))
+		    b->record_count * sizeof(struct kx_record_hdr) > size - KX_BATCH_HDR_BYTES))
 		return KX_DROP_BATCH_COUNT;
 	return KX_DROP_NONE;
 }
@@ -41,7 +41,8 @@ static KX_ALWAYS_INLINE enum kx_drop check_header(const struct kx_batch_hdr *b, 
  * Walk [p, end). Batches are mostly records of one size: a run of equal plain headers advances by a length
  * that is already in a register, so that the loads of the run do not wait for each other.
  */
-static KX_ALWAYS_INLINE enum kx_drop check_records(const uint8_t *p, const uint8_t *end, uint32_t record_count)
+static KX_ALWAYS_INLINE enum kx_drop check_records(
+	const uint8_t *p, const uint8_t *end, uint32_t record_count)
 {
 	uint32_t found = 0;
 
@@ -126,6 +127,17 @@ enum kx_drop wire_check_batches(struct kx_frame_view *v)
 	return KX_DROP_NONE;
 }
 
+/* A batch is cut every part_bytes; a fragment is one of these parts, whole. */
+static bool part_ok(const struct kx_frag *f)
+{
+	if (((f->batch_bytes | f->part_bytes) & 7) != 0 || f->part_bytes < KX_PART_MIN_BYTES)
+		return false;
+	if (f->batch_bytes < KX_BATCH_MIN_BYTES || f->batch_bytes > KX_BATCH_MAX_BYTES)
+		return false;
+	return f->frag_offset < f->batch_bytes && f->frag_offset % f->part_bytes == 0 &&
+		f->frag_bytes == KX_MIN(f->part_bytes, f->batch_bytes - f->frag_offset);
+}
+
 enum kx_drop wire_check_frag(const struct kx_frame_view *v, enum kx_side from)
 {
 	const struct kx_frag *f = (const struct kx_frag *)v->body;
@@ -133,10 +145,7 @@ enum kx_drop wire_check_frag(const struct kx_frame_view *v, enum kx_side from)
 	(void)from;
 	if (f->frag_bytes != v->body_bytes - sizeof(*f))
 		return KX_DROP_FRAME_LENGTH;
-	if (((f->batch_bytes | f->frag_offset | f->frag_bytes) & 7) != 0 || f->frag_bytes == 0 || f->zero != 0)
-		return KX_DROP_FRAME_FIELD;
-	if (f->batch_bytes < KX_BATCH_MIN_BYTES || f->batch_bytes > KX_BATCH_MAX_BYTES ||
-		(uint64_t)f->frag_offset + f->frag_bytes > f->batch_bytes)
+	if (!part_ok(f))
 		return KX_DROP_FRAME_FIELD;
 	if (f->frag_crc != kx_crc32c(0, (const uint8_t *)(f + 1), f->frag_bytes))
 		return KX_DROP_BATCH_CRC;

@@ -45,7 +45,8 @@ static uint8_t *put_padded(uint8_t *p, const void *bytes, uint32_t n)
 	return end;
 }
 
-static uint8_t *put_headers(uint8_t *p, const struct kx_header_view *headers, unsigned int count, uint32_t total)
+static uint8_t *put_headers(
+	uint8_t *p, const struct kx_header_view *headers, unsigned int count, uint32_t total)
 {
 	struct kx_rec_headers part = {.total_bytes = total};
 	uint8_t *end = p + kx_align8(total);

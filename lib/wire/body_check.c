@@ -40,9 +40,8 @@ enum kx_drop wire_check_auth(const struct kx_frame_view *v, enum kx_side from)
 	const struct kx_auth *b = (const struct kx_auth *)v->body;
 
 	(void)from;
-	FIELD_IF(b->method > KX_AUTH_TICKET || b->zero != 0 || b->datagram_bytes < KX_HELLO_BYTES);
-	FIELD_IF(b->principal_bytes != 0 &&
-		 !name_ok(b->principal, b->principal_bytes, sizeof(b->principal)));
+	FIELD_IF(b->method > KX_AUTH_TICKET || b->zero != 0 || b->datagram_bytes < KX_DATAGRAM_MIN_BYTES);
+	FIELD_IF(b->principal_bytes != 0 && !name_ok(b->principal, b->principal_bytes, sizeof(b->principal)));
 	FIELD_IF(b->principal_bytes == 0 && !wire_all_zero(b->principal, sizeof(b->principal)));
 	FIELD_IF(b->method != KX_AUTH_HMAC_SHA256 && !wire_all_zero(b->mac, sizeof(b->mac)));
 	FIELD_IF(b->method != KX_AUTH_TICKET && !wire_all_zero(b->ticket, sizeof(b->ticket)));
@@ -58,7 +57,7 @@ enum kx_drop wire_check_accept(const struct kx_frame_view *v, enum kx_side from)
 	FIELD_IF(b->conn_id == 0 || b->base_port == 0);
 	FIELD_IF(b->lcore_count == 0 || b->lcore_count > KX_LCORES_MAX || b->lcore_index >= b->lcore_count);
 	FIELD_IF((uint32_t)b->base_port + b->lcore_count - 1 > UINT16_MAX);
-	FIELD_IF(b->datagram_bytes < KX_HELLO_BYTES || b->datagram_bytes > KX_FRAME_MAX_BYTES);
+	FIELD_IF(b->datagram_bytes < KX_DATAGRAM_MIN_BYTES || b->datagram_bytes > KX_FRAME_MAX_BYTES);
 	FIELD_IF(!durability_ok(b->durability) || !wire_all_zero(b->zero, sizeof(b->zero)));
 	return KX_DROP_NONE;
 }
@@ -114,7 +113,7 @@ enum kx_drop wire_check_metadata(const struct kx_frame_view *v, enum kx_side fro
 	for (uint32_t i = 0; i < b->entry_count; i++) {
 		FIELD_IF(e[i].zero != 0 || e[i].index != b->first_index + i);
 		FIELD_IF(e[i].first_offset > e[i].committed_offset ||
-			 e[i].committed_offset > e[i].next_offset);
+			e[i].committed_offset > e[i].next_offset);
 	}
 	return KX_DROP_NONE;
 }
@@ -131,7 +130,7 @@ enum kx_drop wire_check_topics(const struct kx_frame_view *v, enum kx_side from)
 	for (uint32_t i = 0; i < b->entry_count; i++) {
 		FIELD_IF(e[i].partition_count == 0 || !durability_ok(e[i].durability) || e[i].overrun > 1);
 		FIELD_IF(!wire_all_zero(e[i].zero, sizeof(e[i].zero)) ||
-			 !name_ok(e[i].name, e[i].name_bytes, sizeof(e[i].name)));
+			!name_ok(e[i].name, e[i].name_bytes, sizeof(e[i].name)));
 	}
 	return KX_DROP_NONE;
 }

@@ -27,9 +27,11 @@ struct wire_rule {
 #define CB (C | B)
 
 static const struct wire_rule rules[] = {
-	[KX_HELLO] = {wire_check_hello, sizeof(struct kx_hello), .padded = true, .from = C, .numbers = WIRE_SETUP},
+	[KX_HELLO] = {wire_check_hello, sizeof(struct kx_hello), .padded = true, .from = C,
+		.numbers = WIRE_SETUP},
 	[KX_COOKIE] = {NULL, sizeof(struct kx_cookie), .exact = true, .from = B, .numbers = WIRE_SETUP},
-	[KX_AUTH] = {wire_check_auth, sizeof(struct kx_auth), .padded = true, .from = C, .numbers = WIRE_SETUP},
+	[KX_AUTH] = {wire_check_auth, sizeof(struct kx_auth), .padded = true, .from = C,
+		.numbers = WIRE_SETUP},
 	[KX_ACCEPT] = {wire_check_accept, sizeof(struct kx_accept), .exact = true, .from = B,
 		.numbers = WIRE_SETUP},
 	[KX_REFUSE] = {NULL, sizeof(struct kx_refuse), .exact = true, .from = B, .numbers = WIRE_EITHER},
@@ -39,7 +41,8 @@ static const struct wire_rule rules[] = {
 	[KX_PING] = {NULL, sizeof(struct kx_ping), .exact = true, .from = C},
 	[KX_PONG] = {wire_check_pong, sizeof(struct kx_pong), .exact = true, .from = B},
 	[KX_HEARTBEAT] = {wire_check_heartbeat, sizeof(struct kx_receipt), .from = CB},
-	[KX_METADATA_REQ] = {wire_check_metadata_req, sizeof(struct kx_metadata_req), .exact = true, .from = C},
+	[KX_METADATA_REQ] = {wire_check_metadata_req, sizeof(struct kx_metadata_req), .exact = true,
+		.from = C},
 	[KX_METADATA] = {wire_check_metadata, sizeof(struct kx_metadata), .from = B},
 	[KX_TOPICS_REQ] = {NULL, sizeof(struct kx_topics_req), .exact = true, .from = C},
 	[KX_TOPICS] = {wire_check_topics, sizeof(struct kx_topics), .from = B},
@@ -141,8 +144,7 @@ enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from
 		return KX_DROP_FRAME_FIELD;
 
 	head = sizeof(*h) + 8u * h->ext_words;
-	*view = (struct kx_frame_view){
-		.hdr = h, .body = data + head, .body_bytes = (uint32_t)(bytes - head)};
+	*view = (struct kx_frame_view){.hdr = h, .body = data + head, .body_bytes = (uint32_t)(bytes - head)};
 	if (kx_likely(h->type == KX_PRODUCE || h->type == KX_DELIVER))
 		return wire_check_batches(view);
 	return rule->check ? rule->check(view, from) : KX_DROP_NONE;

@@ -21,17 +21,22 @@
 #endif
 
 #define KX_WIRE_VERSION	       1
-#define KX_FRAME_MAX_BYTES     65000	   /**< largest KXP frame (one UDP datagram) that is ever accepted */
-#define KX_DATAGRAM_DEFAULT_V4 1372	   /**< KXP bytes in a 1400-byte IPv4 packet */
-#define KX_DATAGRAM_DEFAULT_V6 1232	   /**< KXP bytes in a 1280-byte IPv6 packet */
-#define KX_HELLO_BYTES	       512	   /**< HELLO and AUTH are padded to this; replies are never larger */
-#define KX_MESSAGE_MAX_BYTES   (16u << 20) /**< largest payload of one record */
-#define KX_TOPIC_NAME_MAX      63	   /**< bytes of a topic name */
-#define KX_PRINCIPAL_NAME_MAX  63
-#define KX_NONCE_BYTES	       16
-#define KX_COOKIE_BYTES	       32
-#define KX_TICKET_BYTES	       80
-#define KX_PORT_CLOSED	       0
+#define KX_FRAME_MAX_BYTES     65000 /**< largest KXP frame (one UDP datagram) that is ever accepted */
+#define KX_DATAGRAM_DEFAULT_V4 1372  /**< KXP bytes in a 1400-byte IPv4 packet */
+#define KX_DATAGRAM_DEFAULT_V6 1232  /**< KXP bytes in a 1280-byte IPv6 packet */
+#define KX_HELLO_BYTES	       512   /**< HELLO and AUTH are padded to this; replies are never larger */
+#define KX_DATAGRAM_MIN_BYTES                                                                                \
+	576 /**< smallest datagram size a peer may name: the smallest fragment part fits */
+#define KX_MESSAGE_MAX_BYTES (16u << 20) /**< largest payload of one record */
+#define KX_BATCH_MAX_BYTES                                                                                   \
+	(KX_MESSAGE_MAX_BYTES + 4096u) /**< largest batch: with its header, key and headers */
+#define KX_LCORES_MAX	      256      /**< data lcores of a broker */
+#define KX_TOPIC_NAME_MAX     63       /**< bytes of a topic name */
+#define KX_PRINCIPAL_NAME_MAX 63
+#define KX_NONCE_BYTES	      16
+#define KX_COOKIE_BYTES	      32
+#define KX_TICKET_BYTES	      80
+#define KX_PORT_CLOSED	      0
 
 /** Frame types. C: sent by clients, B: sent by brokers. */
 enum kx_frame_type {
@@ -80,12 +85,13 @@ struct kx_frame_hdr {
 	uint8_t type;	 /**< enum kx_frame_type */
 	uint8_t flags;
 	uint8_t ext_words; /**< 8-byte words of extension TLVs between this header and the body */
-	uint32_t check;	   /**< CRC32C of bytes 0..3, then 8..end of the covered part (kx_frame_seal) */
+	uint32_t check;	   /**< CRC32C of the covered part (kx_frame_seal) with the frame's length in this
+			      field's place, so that a frame cut between two batches is refused too */
 	uint64_t conn_id;  /**< 0 before ACCEPT */
 	uint64_t pkt_no;   /**< per session and direction, from 1, never reused; 0 before ACCEPT */
 	uint32_t
 		floor_delta; /**< pkt_no - floor_delta: no lower packet is still to be repaired (saturates) */
-	uint32_t handle;     /**< by type: DELIVER/DELIVER_FRAG/NOTICE/...: subscription id; else 0 */
+	uint32_t handle;     /**< DELIVER, DELIVER_FRAG, NOTICE: subscription id, > 0; all others: 0 */
 };
 
 /** Extension TLV: word 0 = {u8 type, u8 words of the whole TLV, u8 flags, u8 0, u32 value}, further words
@@ -226,7 +232,8 @@ enum kx_blocked {
 	KX_BLOCKED_WAL = 4,
 	KX_BLOCKED_DISK = 5
 };
-#define KX_ACK_RANGES_MAX 32
+#define KX_ACK_RANGES_MAX  32
+#define KX_ACK_WINDOW_PKTS 4096 /**< a receiver tells [next_pkt, next_pkt + this) apart; KX_RXWIN_PKTS */
 /** Received above next_pkt: [next_pkt + start, next_pkt + start + count). Ascending, disjoint, not adjacent.
  */
 struct kx_ack_range {
@@ -258,10 +265,10 @@ struct kx_heartbeat_entry {
 	uint64_t sent_offset; /**< every offset below has been sent */
 };
 enum kx_nak_kind {
-	KX_NAK_PKTS = 0,    /**< packets first..last (inclusive) of the peer */
-	KX_NAK_OFFSETS = 1, /**< offsets first..last (inclusive) of subscription `handle` */
-	KX_NAK_BYTES =
-		2 /**< bytes [last & 0xffffffff, last >> 32) of the batch at offset `first`, `handle` */
+	KX_NAK_PKTS = 0,    /**< from brokers: packets first..last (inclusive) of the client; handle 0 */
+	KX_NAK_OFFSETS = 1, /**< from clients: offsets first..last (inclusive) of subscription `handle` */
+	KX_NAK_BYTES = 2    /**< from clients: bytes [last & 0xffffffff, last >> 32), multiples of 8, of the
+			       batch at offset `first` of subscription `handle` */
 };
 struct kx_nak_entry {
 	uint32_t handle;
@@ -366,6 +373,7 @@ struct kx_produce_refused {
 	uint64_t first_seq;
 	uint64_t detail; /**< TOO_LARGE: the largest allowed bytes */
 };
+#define KX_PART_MIN_BYTES 512u
 /** PRODUCE_FRAG and DELIVER_FRAG: `frag_bytes` = rest of the frame, part of the batch (header and records).
  */
 struct kx_frag {
@@ -375,7 +383,8 @@ struct kx_frag {
 	uint32_t frag_bytes;  /**< multiple of 8, > 0 */
 	uint64_t first;	      /**< produce: first_seq of the batch; deliver: its offset */
 	uint32_t frag_crc;    /**< CRC32C of these bytes, so that a corrupt part is never stored */
-	uint32_t part_bytes;  /**< size of every part but the last: multiple of 8, >= 512; frag_offset is a multiple of it */
+	uint32_t part_bytes;  /**< size of every part but the last: multiple of 8, >= 512; frag_offset is a
+				 multiple of it */
 };
 
 /* ---- record batch: 72-byte header, then records -----------------------------------------------------------
@@ -402,6 +411,7 @@ struct kx_batch_hdr {
 	uint64_t stream_key; /**< shared by the records without an own key; 0 for none */
 };
 #define KX_BATCH_HDR_BYTES 72u
+#define KX_BATCH_MIN_BYTES 80u /**< one record with an empty value */
 #define KX_BATCH_DATA_FROM 28u /**< data_crc covers from here */
 
 /** Record: 8-byte header, [8: timestamp], [key, padded to 8], [headers, padded to 8], value, padding to 8. */
@@ -464,14 +474,17 @@ struct kx_frame_view {
  * Check one whole frame of `bytes` bytes: header, check value, extensions, body of its type with every count
  * and length, and for PRODUCE/DELIVER each batch (header, data CRC, each record); for DELIVER the header CRC
  * too. Reads nothing outside [data, data + bytes). `data` must be 8-byte aligned or the CPU must allow
- * unaligned loads. Zero-padding bytes and reserved fields must be zero where doc/protocol.md says so.
+ * unaligned loads. Reserved fields and the padding of HELLO, AUTH and names must be zero; padding inside a
+ * record is under its batch's CRC and is not looked at. Cheapest checks first: a reason of the batch group
+ * other than BATCH_CRC means that the writer, not the wire, is at fault.
  * @return KX_DROP_NONE and *view filled, or the reason.
  */
 enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view);
 
 /**
  * Check one batch at `data` with `bytes` bytes behind it (a frame's rest, a log's or file's).
- * @param verify_crc  false where the CRC was verified before.
+ * @param verify_crc  data_crc; false where it was verified before. header_crc is the caller's to compare
+ * (kx_batch_header_crc()): a batch from a producer has none yet.
  */
 enum kx_drop kx_batch_check(const uint8_t *data, size_t bytes, bool verify_crc);
 
@@ -532,9 +545,10 @@ bool kx_record_header(const struct kx_record *r, unsigned int index, struct kx_h
 uint8_t *kx_frame_begin(uint8_t *data, enum kx_frame_type type, uint64_t conn_id, uint64_t pkt_no,
 	uint32_t floor_delta, uint32_t handle);
 /**
- * Compute and store the check value of a finished frame of `bytes` bytes. Covered: for PRODUCE and DELIVER
- * the header and extensions only (batches carry their own CRCs), for fragments up to and including struct
- * kx_frag (the part has frag_crc), for every other type the whole frame.
+ * Compute and store the check value of a finished frame of `bytes` bytes (the whole frame's length, slices
+ * that are sent behind `data` included; only the covered part is read). Covered: for PRODUCE and DELIVER the
+ * header and extensions only (batches carry their own CRCs), for fragments up to and including struct kx_frag
+ * (the part has frag_crc), for every other type the whole frame.
  */
 void kx_frame_seal(uint8_t *data, size_t bytes);
 

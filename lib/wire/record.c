@@ -4,7 +4,8 @@
 
 #define HEADER_LENGTHS 4u /* u16 name_bytes, u16 value_bytes */
 
-/* The headers part at p, `room` bytes up to the batch's end. @return its bytes without padding, 0 when bad. */
+/* The headers part at p, `room` bytes up to the batch's end. @return its bytes without padding, 0 when bad.
+ */
 static uint64_t headers_bytes(const uint8_t *p, uint64_t room, uint32_t count)
 {
 	uint64_t at = sizeof(struct kx_rec_headers);
@@ -37,7 +38,7 @@ static bool flags_ok(const struct kx_record_hdr *h)
 	if (((h->flags & KX_REC_KEY) != 0) != (h->key_bytes != 0))
 		return false;
 	return ((h->flags & KX_REC_HEADERS) != 0) == (h->header_count != 0) &&
-	       h->header_count <= KX_REC_HEADERS_MAX;
+		h->header_count <= KX_REC_HEADERS_MAX;
 }
 
 uint64_t wire_record_full_bytes(const uint8_t *p, uint64_t room)

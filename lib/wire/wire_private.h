@@ -40,6 +40,16 @@ static inline bool wire_all_zero(const uint8_t *p, size_t bytes)
 	return any == 0;
 }
 
+/* One 8-byte step of a CRC32C state (not inverted). */
+static KX_ALWAYS_INLINE uint32_t wire_crc_step(uint32_t state, uint64_t word)
+{
+#ifdef __SSE4_2__
+	return (uint32_t)__builtin_ia32_crc32di(state, word);
+#else
+	return ~kx_crc32c(~state, &word, sizeof(word));
+#endif
+}
+
 /* Bytes of the frame that its check value covers. The caller knows that the header is there. */
 static KX_ALWAYS_INLINE size_t wire_covered_bytes(const struct kx_frame_hdr *h, size_t bytes)
 {
@@ -64,17 +74,15 @@ static KX_ALWAYS_INLINE size_t wire_covered_bytes(const struct kx_frame_hdr *h, 
 static KX_ALWAYS_INLINE uint32_t wire_frame_crc(const uint8_t *data, size_t bytes)
 {
 	size_t covered = wire_covered_bytes((const struct kx_frame_hdr *)data, bytes);
-	uint64_t crc = UINT32_MAX;
+	uint32_t state = UINT32_MAX;
 
-	crc = __builtin_ia32_crc32di(crc, wire_load32(data) | (uint64_t)bytes << 32);
-	crc = __builtin_ia32_crc32di(crc, wire_load64(data + 8));
-	crc = __builtin_ia32_crc32di(crc, wire_load64(data + 16));
-	crc = __builtin_ia32_crc32di(crc, wire_load64(data + 24));
-	crc = ~(uint32_t)crc;
+	state = wire_crc_step(state, wire_load32(data) | (uint64_t)bytes << 32);
+	state = wire_crc_step(state, wire_load64(data + 8));
+	state = wire_crc_step(state, wire_load64(data + 16));
+	state = wire_crc_step(state, wire_load64(data + 24));
 	if (kx_likely(covered == sizeof(struct kx_frame_hdr)))
-		return (uint32_t)crc;
-	return kx_crc32c((uint32_t)crc, data + sizeof(struct kx_frame_hdr),
-		covered - sizeof(struct kx_frame_hdr));
+		return ~state;
+	return kx_crc32c(~state, data + sizeof(struct kx_frame_hdr), covered - sizeof(struct kx_frame_hdr));
 }
 
 /* Checks of a frame's body by type: header, check value and extensions are good, body_bytes >= the minimum
