@@ -123,33 +123,131 @@ struct kx_transport {
  * -------------------------------------------------------- */
 
 #define KX_RXWIN_PKTS 4096 /**< packets above next_pkt that can be told apart; power of two */
+#define KX_RXWIN_JUMP_MAX                                                                                    \
+	(UINT64_C(1) << 32) /**< furthest a packet beyond the window may carry it by its floor */
+#define KX_PKT_NO_MAX	      (UINT64_C(1) << 62) /**< higher packet numbers are never taken */
+#define KX_NAK_BACKOFF_MAX_NS UINT64_C(100000000)
 
+/**
+ * Which packet numbers have come. A hole is a number in [next_pkt, largest_pkt) that has not.
+ *
+ * Per received frame, after the frame is checked: kx_rxwin_check_frame(), the frame's own checks, then
+ * kx_rxwin_mark_frame(). Both take the sender's floor from the frame, so that a run of packets longer than
+ * the window that was lost and will not be repaired (an outage while the peer sends what has no repair by
+ * number) does not lock the window for ever.
+ */
 struct kx_rxwin {
-	uint64_t next_pkt;     /**< all below received or closed; starts at 1 */
-	uint64_t largest_pkt;  /**< 0 before the first */
-	uint64_t largest_ns;   /**< when largest_pkt came: ack delay */
-	uint64_t gap_ns;       /**< when the oldest hole was first seen; 0 without a hole */
-	uint64_t nak_due_ns;   /**< next NAK may leave then */
-	uint64_t nak_next_pkt; /**< next_pkt when the last NAK left: progress resets the back-off */
-	uint32_t nak_tries;    /**< in a row without progress */
+	uint64_t next_pkt;    /**< all below received or closed; starts at 1 */
+	uint64_t largest_pkt; /**< 0 before the first */
+	uint64_t largest_ns;  /**< when largest_pkt came: ack delay */
+	uint64_t gap_ns; /**< holes below gap_pkt that no NAK has named were all seen by then; 0: none such */
+	uint64_t gap_pkt;	/**< largest_pkt at gap_ns */
+	uint64_t nak_high_pkt;	/**< holes below have been named by a NAK */
+	uint64_t nak_round_pkt; /**< holes below are named again at nak_due_ns */
+	uint64_t nak_from_pkt;	/**< a round that needs several NAKs goes on here */
+	uint64_t nak_due_ns;
+	uint64_t nak_ns;       /**< when the last round was named */
+	uint64_t nak_next_pkt; /**< next_pkt then: progress resets the back-off */
+	uint32_t nak_tries;    /**< rounds in a row without progress */
 	uint32_t zero;
 	uint64_t bits[KX_RXWIN_PKTS / 64]; /**< ring bitmap of [next_pkt, next_pkt + KX_RXWIN_PKTS) */
 };
 void kx_rxwin_init(struct kx_rxwin *w);
+
+/** Is a number below largest_pkt missing? */
+static KX_ALWAYS_INLINE bool kx_rxwin_has_hole(const struct kx_rxwin *w)
+{
+	return w->largest_pkt >= w->next_pkt;
+}
+
 /** Would this number be new? Changes nothing. @return KX_DROP_NONE, KX_DROP_PKT_DUPLICATE or
  * KX_DROP_PKT_WINDOW */
-enum kx_drop kx_rxwin_check(const struct kx_rxwin *w, uint64_t pkt_no);
+static KX_ALWAYS_INLINE enum kx_drop kx_rxwin_check(const struct kx_rxwin *w, uint64_t pkt_no)
+{
+	uint64_t index = pkt_no & (KX_RXWIN_PKTS - 1);
+
+	if (kx_likely(pkt_no == w->next_pkt))
+		return KX_DROP_NONE;
+	if (pkt_no < w->next_pkt)
+		return KX_DROP_PKT_DUPLICATE;
+	if (pkt_no - w->next_pkt >= KX_RXWIN_PKTS || pkt_no > KX_PKT_NO_MAX)
+		return KX_DROP_PKT_WINDOW;
+	return w->bits[index / 64] >> (index % 64) & 1 ? KX_DROP_PKT_DUPLICATE : KX_DROP_NONE;
+}
+
+/** kx_rxwin_mark() for every case but the next packet without a hole. */
+void kx_rxwin_mark_slow(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns);
+
 /** Mark as received; kx_rxwin_check() said KX_DROP_NONE. */
-void kx_rxwin_mark(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns);
+static KX_ALWAYS_INLINE void kx_rxwin_mark(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns)
+{
+	if (kx_unlikely(pkt_no != w->next_pkt || kx_rxwin_has_hole(w))) {
+		kx_rxwin_mark_slow(w, pkt_no, now_ns);
+		return;
+	}
+	w->next_pkt = pkt_no + 1;
+	w->largest_pkt = pkt_no;
+	w->largest_ns = now_ns;
+}
+
+/** kx_rxwin_floor() for a floor above next_pkt. */
+void kx_rxwin_floor_slow(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns);
+
 /** The sender's floor: close every hole below it. A floor above largest_pkt + 1 is cut to that. */
-void kx_rxwin_floor(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns);
+static KX_ALWAYS_INLINE void kx_rxwin_floor(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns)
+{
+	if (kx_unlikely(floor_pkt > w->next_pkt))
+		kx_rxwin_floor_slow(w, floor_pkt, now_ns);
+}
+
+/** pkt_no - floor_delta of a frame, 0 when the delta reaches below the first packet. */
+static KX_ALWAYS_INLINE uint64_t kx_rxwin_floor_of(uint64_t pkt_no, uint32_t floor_delta)
+{
+	return floor_delta < pkt_no ? pkt_no - floor_delta : 0;
+}
+
+/**
+ * kx_rxwin_check() of a frame with its floor_delta: a packet beyond the window is also new when its floor
+ * closes everything that would fall out of the window, and it is less than KX_RXWIN_JUMP_MAX ahead.
+ */
+static KX_ALWAYS_INLINE enum kx_drop kx_rxwin_check_frame(
+	const struct kx_rxwin *w, uint64_t pkt_no, uint32_t floor_delta)
+{
+	enum kx_drop drop = kx_rxwin_check(w, pkt_no);
+
+	if (kx_unlikely(drop == KX_DROP_PKT_WINDOW) && floor_delta < KX_RXWIN_PKTS &&
+		pkt_no <= KX_PKT_NO_MAX && pkt_no - w->next_pkt < KX_RXWIN_JUMP_MAX)
+		return KX_DROP_NONE;
+	return drop;
+}
+
+/** kx_rxwin_mark_frame() of a packet beyond the window. */
+void kx_rxwin_jump(struct kx_rxwin *w, uint64_t pkt_no, uint32_t floor_delta, uint64_t now_ns);
+
+/** Mark a frame and apply its floor; kx_rxwin_check_frame() said KX_DROP_NONE. */
+static KX_ALWAYS_INLINE void kx_rxwin_mark_frame(
+	struct kx_rxwin *w, uint64_t pkt_no, uint32_t floor_delta, uint64_t now_ns)
+{
+	if (kx_unlikely(pkt_no - w->next_pkt >= KX_RXWIN_PKTS)) {
+		kx_rxwin_jump(w, pkt_no, floor_delta, now_ns);
+		return;
+	}
+	kx_rxwin_mark(w, pkt_no, now_ns);
+	kx_rxwin_floor(w, kx_rxwin_floor_of(pkt_no, floor_delta), now_ns);
+}
+
 /** Selective ranges above next_pkt, ascending. @return how many (<= max <= KX_ACK_RANGES_MAX). */
 unsigned int kx_rxwin_ranges(const struct kx_rxwin *w, struct kx_ack_range *out, unsigned int max);
+/** Fill next_pkt, largest_pkt and ack_delay_ns (saturating) of a receipt; the other fields are the caller's.
+ */
+void kx_rxwin_receipt(const struct kx_rxwin *w, uint64_t now_ns, struct kx_receipt *out);
 /**
- * Holes to name in a NAK now: none before `reorder_ns` have passed since the hole was seen; then all holes
- * below largest_pkt, again after a back-off of rtt_ns * 2^tries (bounded by 100 ms) while there is no
- * progress.
- * @return entries written (kind KX_NAK_PKTS), <= max; > 0 starts the back-off.
+ * Holes to name in a NAK now. A hole is named once it has been seen for `reorder_ns` (at the latest after
+ * twice that: one time stamp serves all holes), all such holes in one call; and again, all that are still
+ * open, after a back-off of rtt_ns * 2^tries (at least reorder_ns and 20 us, at most 100 ms), where tries
+ * counts such rounds without progress of next_pkt. Holes first named in the middle of a back-off are named
+ * again one round later. When there are more than `max` the next call goes on with the rest at once.
+ * @return entries written (kind KX_NAK_PKTS, ascending), <= max.
  */
 unsigned int kx_rxwin_nak(struct kx_rxwin *w, uint64_t now_ns, uint64_t reorder_ns, uint64_t rtt_ns,
 	struct kx_nak_entry *out, unsigned int max);
@@ -157,66 +255,97 @@ unsigned int kx_rxwin_nak(struct kx_rxwin *w, uint64_t now_ns, uint64_t reorder_
 /* ---- send window: what each packet number carried
  * ---------------------------------------------------------- */
 
-#define KX_TXWIN_PKTS KX_RXWIN_PKTS
+#define KX_TXWIN_PKTS	 KX_RXWIN_PKTS
+#define KX_TXWIN_RESERVE 256 /**< numbers kept for repairs, acks and heartbeats when the window is full */
 
-enum kx_tx_state {
-	KX_TX_EMPTY = 0,
-	KX_TX_WAITING = 1, /**< sent, not acknowledged, to be repaired */
-	KX_TX_DONE = 2	   /**< acknowledged, replaced, or never to be repaired */
-};
 struct kx_tx_slot {
 	uint64_t sent_ns;
-	uint32_t ref;	/**< caller's: what the packet carried */
-	uint32_t state; /**< enum kx_tx_state */
+	uint32_t ref; /**< caller's: what the packet carried */
+	uint32_t zero;
 };
-/** Ring of sent packets [floor_pkt, next_pkt), at most KX_TXWIN_PKTS. */
+/**
+ * Ring of sent packets [floor_pkt, next_pkt), at most KX_TXWIN_PKTS. A packet is waiting (sent, not
+ * acknowledged, to be repaired) or done (acknowledged, replaced, or never to be repaired).
+ */
 struct kx_txwin {
 	uint64_t next_pkt;    /**< number the next packet gets; starts at 1 */
-	uint64_t floor_pkt;   /**< lowest still WAITING, or next_pkt */
-	uint64_t acked_pkt;   /**< peer's next_pkt */
+	uint64_t floor_pkt;   /**< lowest still waiting, or next_pkt */
+	uint64_t acked_pkt;   /**< highest next_pkt of the peer's receipts; starts at 1 */
 	uint64_t progress_ns; /**< last time an acknowledgement made progress (or the window became non-empty)
 			       */
-	uint32_t waiting;     /**< slots in state WAITING */
+	uint32_t waiting;     /**< packets waiting */
 	uint32_t probes;      /**< probe time-outs in a row */
-	struct kx_tx_slot *slots; /**< KX_TXWIN_PKTS, allocated by kx_txwin_init() */
+	struct kx_tx_slot *slots;	   /**< KX_TXWIN_PKTS, allocated by kx_txwin_init() */
+	uint64_t bits[KX_TXWIN_PKTS / 64]; /**< ring bitmap: waiting */
 };
 /** @return 0, -ENOMEM */
 int kx_txwin_init(struct kx_txwin *w);
 void kx_txwin_fini(struct kx_txwin *w);
-/** May a further packet be numbered? False while next_pkt - floor_pkt == KX_TXWIN_PKTS. */
+/** May a further packet be numbered for something new? False once the window less its reserve is used. */
 static inline bool kx_txwin_open(const struct kx_txwin *w)
+{
+	return w->next_pkt - w->floor_pkt < KX_TXWIN_PKTS - KX_TXWIN_RESERVE;
+}
+/**
+ * May a further packet be numbered for a repair, an ack or a heartbeat? When a probe is due and this is
+ * false, take floor_pkt out and send it again: that makes room for its new number.
+ */
+static inline bool kx_txwin_open_reserve(const struct kx_txwin *w)
 {
 	return w->next_pkt - w->floor_pkt < KX_TXWIN_PKTS;
 }
 /**
- * Number a packet that will be repaired when lost (ref: what it carries). Only while kx_txwin_open().
- * @return its pkt_no; the frame's floor_delta is pkt_no - w->floor_pkt after this call.
+ * Number a packet that will be repaired when lost (ref: what it carries). New ones only while
+ * kx_txwin_open(), repairs while kx_txwin_open_reserve().
+ * @return its pkt_no; the frame's floor_delta is pkt_no - w->floor_pkt after this call. 0 (and nothing
+ * changed) when the window is full.
  */
 uint64_t kx_txwin_send(struct kx_txwin *w, uint32_t ref, uint64_t now_ns);
-/** Number a packet that is never repaired by number (acks, requests with their own timer). Only while open.
+/**
+ * Number a packet that is never repaired by number (acks, heartbeats, requests with their own timer). Only
+ * while kx_txwin_open_reserve(). @return as kx_txwin_send(); its floor_delta is pkt_no - KX_MIN(pkt_no,
+ * w->floor_pkt)
  */
 uint64_t kx_txwin_send_unreliable(struct kx_txwin *w, uint64_t now_ns);
-/** Called for each packet that an acknowledgement newly covers. */
+/** floor_delta of the frame numbered last (pkt_no of it): pkt_no - floor_pkt, 0 when nothing waits. */
+static inline uint32_t kx_txwin_floor_delta(const struct kx_txwin *w, uint64_t pkt_no)
+{
+	return pkt_no > w->floor_pkt ? (uint32_t)(pkt_no - w->floor_pkt) : 0;
+}
+/** Called for each packet that an acknowledgement newly covers, ascending; must not touch the window. */
 typedef void (*kx_tx_acked_fn)(void *arg, uint64_t pkt_no, uint32_t ref);
 /**
- * Apply a receipt and its ranges (checked frame). Lies (beyond next_pkt) change nothing.
- * @param rtt_sample_ns  set to now - sent time of largest_pkt - ack_delay when newly acknowledged, else 0.
- * @return newly acknowledged packets, or -EINVAL for a receipt that names packets never sent.
+ * Apply a receipt and its r->range_count ranges. Hostile-proof: a receipt that names packets never sent, or
+ * has ranges that are empty, overlapping, adjacent or not ascending, or too many, changes nothing. Work: the
+ * newly covered packets, and at most the window's bitmap.
+ * @param fn  may be NULL
+ * @param rtt_sample_ns  set to now - sent time of largest_pkt - ack_delay (at least 1; without the delay
+ * where that is more than the time passed) when largest_pkt is newly acknowledged, else 0.
+ * @return newly acknowledged packets, or -EINVAL.
  */
 int kx_txwin_ack(struct kx_txwin *w, const struct kx_receipt *r, const struct kx_ack_range *ranges,
 	uint64_t now_ns, kx_tx_acked_fn fn, void *arg, uint64_t *rtt_sample_ns);
 /**
  * Take one packet named by a NAK out of the window, to be sent again under a new number.
- * @return true and *ref when it was WAITING (it is DONE now: the next kx_txwin_send() replaces it), else
+ * @return true and *ref when it was waiting (it is done now: the next kx_txwin_send() replaces it), else
  * false.
  */
 bool kx_txwin_take(struct kx_txwin *w, uint64_t pkt_no, uint32_t *ref);
-/** Probe time-out passed (2 * rtt + variance, doubled each time, bounded)? true -> send a HEARTBEAT, which
- * names the highest number by its own. Counts the probe. */
+/**
+ * The waiting packet with the lowest number in [first, last], for walking a NAK entry in time bounded by the
+ * window, whatever the entry says. @return its number, 0 when there is none.
+ */
+uint64_t kx_txwin_find(const struct kx_txwin *w, uint64_t first, uint64_t last);
+/**
+ * Probe time-out passed? Probe k (0, 1, ...) is due pto_ns * 2^k after the last progress, from the seventh on
+ * every 64 * pto_ns. True: send a HEARTBEAT, which names the highest number by its own. Counts the probe.
+ */
 bool kx_txwin_probe_due(struct kx_txwin *w, uint64_t now_ns, uint64_t pto_ns);
 
 /* ---- round trip time (RFC 6298 smoothing, ns)
  * -------------------------------------------------------------- */
+
+#define KX_RTT_SAMPLE_MAX_NS (10 * KX_NS_PER_S)
 
 struct kx_rtt {
 	uint64_t srtt_ns;
@@ -225,6 +354,7 @@ struct kx_rtt {
 	bool valid;
 };
 void kx_rtt_init(struct kx_rtt *r);
+/** One sample: 0 is ignored, more than KX_RTT_SAMPLE_MAX_NS counts as that. */
 void kx_rtt_sample(struct kx_rtt *r, uint64_t sample_ns);
 /** Time after which silence means loss: srtt + 4 * var, at least 1 ms (software ends are descheduled), before
  * the first sample 100 ms. */
