@@ -12,6 +12,10 @@
 
 #include "kx_wire.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- addresses, paths, frames
  * ------------------------------------------------------------------------------ */
 
@@ -362,4 +366,7 @@ uint64_t kx_rtt_pto_ns(const struct kx_rtt *r);
 /** Reorder allowance: srtt / 8, within [20 us, 5 ms]. */
 uint64_t kx_rtt_reorder_ns(const struct kx_rtt *r);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

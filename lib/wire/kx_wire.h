@@ -16,6 +16,13 @@
 #include "kx_base.h"
 #include "kx_stats.h"
 
+#ifdef __cplusplus
+extern "C" {
+#ifndef _Static_assert
+#define _Static_assert static_assert
+#endif
+#endif
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the wire structures are read in place: a little-endian CPU is needed"
 #endif
@@ -527,7 +534,7 @@ static KX_ALWAYS_INLINE bool kx_record_next(struct kx_record_iter *it, struct kx
 		kx_record_next_full(it, r);
 		return true;
 	}
-	*r = (struct kx_record){.value = it->next + sizeof(*h), .value_bytes = h->value_bytes};
+	*r = (struct kx_record){it->next + sizeof(*h), NULL, NULL, 0, h->value_bytes, 0, 0};
 	it->next += sizeof(*h) + kx_align8(h->value_bytes);
 	return true;
 }
@@ -575,7 +582,7 @@ static KX_ALWAYS_INLINE uint8_t *kx_batch_claim(struct kx_batch_writer *w, uint3
 		return NULL;
 	if (value_bytes & 7)
 		*(uint64_t *)(at + need - 8) = 0;
-	*(struct kx_record_hdr *)at = (struct kx_record_hdr){.value_bytes = value_bytes};
+	*(struct kx_record_hdr *)at = (struct kx_record_hdr){value_bytes, 0, 0, 0};
 	w->used_bytes += (uint32_t)need;
 	w->record_count++;
 	return at + sizeof(struct kx_record_hdr);
@@ -600,4 +607,7 @@ static inline uint32_t kx_key_partition(uint64_t stream_key, uint32_t partitions
 /** Name of a frame type ("PRODUCE"); "?" when unknown. */
 const char *kx_frame_type_name(uint8_t type);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
