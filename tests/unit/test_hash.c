@@ -21,6 +21,13 @@ static void a_zero_byte_counts(void **state)
 	assert_true(kx_hash_bytes("\0\0", 2) != kx_hash_bytes("\0", 1));
 }
 
+/* These eight bytes have an FNV-1a 64 of 0, which the map could not hold. */
+static void never_zero(void **state)
+{
+	(void)state;
+	assert_true(kx_hash_bytes("\xd5\x6b\xb9\x53\x42\x87\x08\x36", 8) == 1);
+}
+
 /* One input bit changes about half of the output bits. */
 static void mix_avalanches(void **state)
 {
@@ -55,6 +62,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_values),
 		cmocka_unit_test(a_zero_byte_counts),
+		cmocka_unit_test(never_zero),
 		cmocka_unit_test(mix_avalanches),
 		cmocka_unit_test(short_keys_spread_over_partitions),
 	};

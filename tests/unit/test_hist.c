@@ -91,6 +91,26 @@ static void ranks_are_exact(void **state)
 	assert_int_equal(got, 500);
 	assert_int_equal(kx_hist_quantile(h, 0.9, &got), 0);
 	assert_int_equal(got, 900);
+	/* 0.07 * 200 is 14.000000000000002 in doubles; the rank is 14 all the same. */
+	kx_hist_reset(h);
+	for (uint64_t i = 1; i <= 200; i++)
+		kx_hist_add(h, i);
+	assert_int_equal(kx_hist_quantile(h, 0.07, &got), 0);
+	assert_int_equal(got, 14);
+	kx_hist_free(h);
+}
+
+/* A bucket is wider than its samples: the answer is not above the largest of them. */
+static void quantiles_stay_below_the_maximum(void **state)
+{
+	(void)state;
+	struct kx_hist *h = kx_hist_new();
+	uint64_t got;
+
+	kx_hist_add_n(h, 5000000, 1000);
+	assert_true(kx_hist_bucket_max(kx_hist_index(5000000)) > 5000000);
+	assert_int_equal(kx_hist_quantile(h, 0.5, &got), 0);
+	assert_int_equal(got, 5000000);
 	kx_hist_free(h);
 }
 
@@ -197,6 +217,7 @@ int main(void)
 		cmocka_unit_test(buckets_cover_the_range_in_order),
 		cmocka_unit_test(quantiles_match_sorted_samples),
 		cmocka_unit_test(ranks_are_exact),
+		cmocka_unit_test(quantiles_stay_below_the_maximum),
 		cmocka_unit_test(refuses_too_few_samples),
 		cmocka_unit_test(lost_samples_are_infinite),
 		cmocka_unit_test(values_above_the_range_are_counted),
