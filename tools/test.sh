@@ -61,7 +61,7 @@ selected() {
 # run COMMAND...: in a process group of its own and waited for, so that a signal ends all of it at once.
 run() {
   set -m
-  "$@" </dev/null &
+  "$@" </dev/null 9>&- &
   child=$!
   set +m
   wait "$child"
@@ -180,7 +180,7 @@ run_fuzz() {
 # One smoke script under its time limit, then an independent look for what it left.
 smoke_script() {
   local script=$1 limit rc
-  export KX_ID=kx$BASHPID
+  export KX_ID=kx${BASHPID}x
   limit=$(sed -n '1,20s/^# timeout: \([0-9][0-9]*\)$/\1/p' "$script" | head -n 1)
   # A process group of its own: at the limit, or on TERM, all of it is signalled.
   timeout --kill-after=30 "${limit:-300}" bash "$script" &
@@ -215,6 +215,11 @@ run_smoke() {
 begin=$SECONDS
 tools/deps.sh || exit 1
 mkdir -p "$logs"
+exec 9>build/test-logs/lock
+if ! flock -n 9; then
+  echo "test.sh: another one runs in this tree" >&2
+  exit 1
+fi
 for part in $parts; do
   case $part in
     lint) ! selected lint || step lint tools/lint.sh ;;

@@ -8,7 +8,7 @@
 # and a script that left a process, a namespace, an interface or a hugepage file behind has failed.
 #
 # Variables
-#   KX_ID       unique name of this run, at most 9 characters: begin every name that others can see with it
+#   KX_ID       unique name of this run, at most 10 characters: begin every name that others can see with it
 #               (--file-prefix, interfaces, socket names), so that left-overs are found
 #   KX_TMP      private directory, removed at the end
 #   KX_ROOT     the source tree;   KX_BUILD  the build tree (default KX_ROOT/build)
@@ -21,8 +21,8 @@ KX_BUILD=$(realpath -m "${KX_BUILD:-$KX_ROOT/build}")
 KX_BROKER=$KX_BUILD/app/broker/kaelix
 KX_PKTGEN=$KX_BUILD/app/pktgen/kaelix-pktgen
 KX_CLI=$KX_BUILD/app/cli/kaelix-cli
-# A name this long leaves 6 of an interface name's 15 characters.
-export KX_ID=${KX_ID:-kx$$}
+# Leaves 5 of an interface name's 15 characters. The x at its end: no id is the beginning of another.
+export KX_ID=${KX_ID:-kx$$x}
 KX_TMP=$(mktemp -d "${TMPDIR:-/tmp}/$KX_ID.XXXXXX")
 readonly KX_ROOT KX_BUILD KX_BROKER KX_PKTGEN KX_CLI KX_ID KX_TMP
 
