@@ -24,6 +24,7 @@ extern "C" {
 	/* lib/net, by layer */                                                                              \
 	X(ETH_SHORT, "eth_short", "frame shorter than its Ethernet header")                                  \
 	X(ETH_NOT_FOR_US, "eth_not_for_us", "unicast destination MAC is not the port's")                     \
+	X(ETH_SOURCE, "eth_source", "source MAC is a multicast address")                                     \
 	X(ETH_TYPE, "eth_type", "EtherType that is neither IPv4, IPv6, ARP nor VLAN")                        \
 	X(VLAN, "vlan", "VLAN tag is not the port's")                                                        \
 	X(ARP_BAD, "arp_bad", "malformed ARP, or for an address that is not ours")                           \
@@ -32,18 +33,23 @@ extern "C" {
 	X(IP4_OPTIONS, "ip4_options", "IPv4 options are not accepted")                                       \
 	X(IP4_FRAGMENT, "ip4_fragment", "IPv4 fragment")                                                     \
 	X(IP4_NOT_FOR_US, "ip4_not_for_us", "IPv4 destination is not ours")                                  \
+	X(IP4_SOURCE, "ip4_source",                                                                          \
+		"IPv4 source that cannot be answered: multicast, loopback, zero or our own")                 \
 	X(IP6_SHORT, "ip6_short", "truncated IPv6 header or payload length beyond the frame")                \
 	X(IP6_HEADER, "ip6_header", "IPv6 version is wrong")                                                 \
 	X(IP6_FRAGMENT, "ip6_fragment", "IPv6 fragment header")                                              \
 	X(IP6_EXTENSION, "ip6_extension", "IPv6 extension header that is not accepted")                      \
 	X(IP6_NOT_FOR_US, "ip6_not_for_us", "IPv6 destination is not ours")                                  \
+	X(IP6_SOURCE, "ip6_source",                                                                          \
+		"IPv6 source that cannot be answered: multicast, loopback, zero or our own")                 \
 	X(IP_PROTOCOL, "ip_protocol", "neither UDP nor ICMP")                                                \
 	X(ICMP_BAD, "icmp_bad", "malformed ICMP or ICMPv6, or its checksum is wrong")                        \
 	X(ICMP_TYPE, "icmp_type", "ICMP type that is not answered")                                          \
+	X(ICMP_LARGE, "icmp_large", "echo request larger than the MTU")                                      \
 	X(ND_BAD, "nd_bad", "malformed neighbour discovery, or its hop limit is not 255")                    \
 	X(UDP_SHORT, "udp_short", "truncated UDP header, or its length disagrees with IP")                   \
 	X(UDP_CHECKSUM, "udp_checksum", "UDP checksum is wrong, or missing over IPv6")                       \
-	X(UDP_PORT, "udp_port", "no data lcore listens on this UDP port")                                    \
+	X(UDP_PORT, "udp_port", "no data lcore listens on this UDP port, or the source port is 0")           \
 	X(NET_SEGMENTED, "net_segmented",                                                                    \
 		"frame came in several buffers; the port's buffers are too small for its MTU")               \
 	X(NET_NO_BUFFER, "net_no_buffer", "no buffer to answer ARP, ND or ICMP")                             \
