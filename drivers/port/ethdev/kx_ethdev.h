@@ -61,8 +61,8 @@ struct kx_ethdev {
 	uint16_t rx_queues, tx_queues;
 	uint16_t rx_descs, tx_descs; /**< a queue, as the device uses them (memif: its rsize) */
 	uint16_t mtu;
-	int socket_id; /**< NUMA node, SOCKET_ID_ANY when unknown */
-	struct rte_ether_addr mac;
+	int socket_id;		   /**< NUMA node, SOCKET_ID_ANY when unknown */
+	struct rte_ether_addr mac; /**< made up from the port id where the driver has none (net_ring) */
 	bool rx_ip_checksum, rx_udp_checksum; /**< the port gives a verdict */
 	bool tx_udp_checksum;		      /**< for kx_net_if_conf.tx_udp_offload */
 	bool tx_multi_segs;		      /**< the port takes frames in several buffers */
@@ -71,6 +71,7 @@ struct kx_ethdev {
 	bool zero_copy; /**< memif client with zero-copy=yes: frames are sent from our own memory */
 	bool keeps_tx;	/**< returns sent mbufs only with a later TX call: kx_ethdev_drain() */
 	bool started;
+	bool want_promiscuous, want_allmulticast;
 	char driver[32];					  /**< "net_memif" */
 	char name[64];						  /**< device name */
 	struct kx_ethdev_queue_count count[KX_ETHDEV_QUEUES_MAX]; /**< by queue; its owner writes */

@@ -19,18 +19,20 @@
 extern "C" {
 #endif
 
-#define KX_TRANSPORT_DPDK_TX_MAX 256 /**< frames queued before send() flushes by itself */
+#define KX_TRANSPORT_DPDK_TX_MAX 256 /**< frames that may be queued, those the port did not take included */
 
 struct kx_transport_dpdk_conf {
 	const struct kx_net_if *nif; /**< port, addresses, UDP ports; outlives the object */
 	uint16_t rx_queue, tx_queue;
-	uint16_t local_port;	       /**< UDP port that path_to() sends from; one of nif's; host order */
-	uint16_t tx_burst;	       /**< frames queued before send() flushes by itself; 0: 64 */
-	uint16_t tx_retries;	       /**< TX calls for one burst before the rest is dropped; 0: 64 */
-	struct rte_mempool *pool;      /**< mbufs to send; headroom >= KX_NET_HEADROOM */
-	struct kx_ledger *ledger;      /**< this thread's, counted into; NULL: the object's own */
-	int socket_id;		       /**< NUMA node of its memory, or SOCKET_ID_ANY */
-	uint64_t (*now_ns)(void *arg); /**< clock; NULL: kx_clock_mono_ns() */
+	uint16_t local_port;	  /**< UDP port that path_to() sends from; one of nif's; host order */
+	uint16_t tx_burst;	  /**< frames queued before send() flushes by itself, <= 64; 0: 32 */
+	uint16_t tx_retries;	  /**< TX calls a flush makes while the port is full; 0: 4 */
+	uint32_t tx_hold_us;	  /**< how long a port may take nothing before what is queued is dropped; 0:
+				     100,000 */
+	struct rte_mempool *pool; /**< mbufs to send; headroom >= KX_NET_HEADROOM */
+	struct kx_ledger *ledger; /**< this thread's, counted into; NULL: the object's own */
+	int socket_id;		  /**< NUMA node of its memory, or SOCKET_ID_ANY */
+	uint64_t (*now_ns)(void *arg); /**< clock; NULL: kx_clock_mono_ns(). Called once for each rx_burst */
 	void *now_arg;
 };
 
@@ -41,7 +43,17 @@ int kx_transport_dpdk_new(const struct kx_transport_dpdk_conf *conf, struct kx_t
 /** Drops what is queued, gives back every mbuf it holds. NULL is fine. The port may still run. */
 void kx_transport_dpdk_free(struct kx_transport_dpdk *t);
 
-/** The table and context for the client library. Valid as long as the object. */
+/**
+ * The table and context for the client library. Valid as long as the object. What the table does here:
+ *
+ * - rx_burst: one RX call of at most 64 frames. The frames count as `handled` in the ledger.
+ * - alloc: from a local stash filled in bulk. NULL: pool empty, or `bytes` larger than a buffer.
+ * - send, flush: frames the port does not take stay queued, in order, and go with a later flush; room() is 0
+ *   until they have left. When the port takes nothing at all for tx_hold_us (its peer is gone) they are
+ * dropped as TX_FULL. A send() beyond room() may drop the frame it is given.
+ * - path_to: as kx_net_path_to(); requests leave at once, answers are taken in by rx_burst.
+ * - forward: for KX_FRAME_OWNED frames. send_slice: NULL.
+ */
 struct kx_transport kx_transport_dpdk(struct kx_transport_dpdk *t);
 
 /** Counts: received, handled, built, sent, drops by name. The object's thread, or any with
