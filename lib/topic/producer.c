@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "kx_topic.h"
+
+#define KX_HELD_MAX 512 /* of one producer: bounds the walk of a hostile order */
+
+static uint64_t producer_key(uint64_t producer_id, uint32_t partition)
+{
+	uint64_t key = kx_mix64(producer_id) ^ (partition * UINT64_C(0x9e3779b97f4a7c15));
+
+	return key == 0 ? 1 : key;
+}
+
+uint32_t kx_producer_find(const struct kx_topic_table *t, uint64_t producer_id, uint32_t partition)
+{
+	uint32_t i;
+
+	if (!kx_map_get(&t->producer_map, producer_key(producer_id, partition), &i))
+		return KX_NONE;
+	/* Two pairs with one 64-bit key are told apart here: the second finds no state and gets none. */
+	return t->producers[i].producer_id == producer_id && t->producers[i].partition == partition ? i
+												    : KX_NONE;
+}
+
+static void producer_drop(struct kx_topic_table *t, uint32_t i)
+{
+	struct kx_producer *p = &t->producers[i];
+
+	while (p->held_head != KX_NONE)
+		kx_held_free(t, kx_held_pop(t, p));
+	kx_map_del(&t->producer_map, producer_key(p->producer_id, p->partition));
+	p->producer_id = 0;
+	p->next_free = t->producer_free;
+	t->producer_free = i;
+}
+
+#define RECLAIM_SAMPLES 16
+
+/* Reuse the entry idle longest among a few, as caches with sampled LRU do: bounded, and good enough when
+ * rare. */
+static bool reclaim_idle(struct kx_topic_table *t, uint64_t now_ns, uint64_t idle_ns)
+{
+	uint32_t best = KX_NONE;
+
+	for (uint32_t n = 0; n < RECLAIM_SAMPLES; n++) {
+		uint32_t i = (uint32_t)(kx_mix64(now_ns + n) % t->producer_count);
+
+		if (t->producers[i].producer_id != 0 && t->producers[i].held_head == KX_NONE &&
+			(best == KX_NONE || t->producers[i].last_ns < t->producers[best].last_ns))
+			best = i;
+	}
+	if (best == KX_NONE || now_ns - t->producers[best].last_ns < idle_ns)
+		return false;
+	producer_drop(t, best);
+	return true;
+}
+
+uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
+	uint64_t now_ns, uint64_t idle_ns)
+{
+	uint32_t i = kx_producer_find(t, producer_id, partition);
+	struct kx_producer *p;
+
+	if (i != KX_NONE)
+		return i;
+	if (t->producer_free == KX_NONE && !reclaim_idle(t, now_ns, idle_ns))
+		return KX_NONE;
+	i = t->producer_free;
+	if (kx_map_put(&t->producer_map, producer_key(producer_id, partition), i) != 0)
+		return KX_NONE;
+	p = &t->producers[i];
+	t->producer_free = p->next_free;
+	*p = (struct kx_producer){.producer_id = producer_id,
+		.producer_epoch = epoch,
+		.partition = partition,
+		.held_head = KX_NONE,
+		.last_ns = now_ns};
+	return i;
+}
+
+void kx_producer_stored(struct kx_producer *p, uint64_t first_seq, uint32_t records, uint64_t base_offset)
+{
+	p->history[p->history_at++ % KX_PRODUCER_HISTORY] =
+		(struct kx_producer_batch){.first_seq = first_seq, .base_offset = base_offset};
+	p->next_seq = first_seq + records;
+	p->next_offset = base_offset + records;
+}
+
+int kx_hold(struct kx_topic_table *t, struct kx_producer *p, const struct kx_batch_hdr *batch,
+	uint64_t first_seq, uint32_t large)
+{
+	uint32_t *link = &p->held_head;
+	uint32_t slot = t->held_free;
+
+	if (p->held_head != KX_NONE && t->held[p->held_tail].first_seq < first_seq)
+		link = &t->held[p->held_tail].next; /* the usual case: batches behind a hole come in order */
+	while (*link != KX_NONE && t->held[*link].first_seq < first_seq)
+		link = &t->held[*link].next;
+	if (*link != KX_NONE && t->held[*link].first_seq == first_seq)
+		return -EEXIST;
+	if (slot == KX_NONE || p->held_count >= KX_HELD_MAX ||
+		(large == KX_NONE && batch->batch_bytes > t->held_slot_bytes))
+		return -ENOBUFS;
+	t->held_free = t->held[slot].next;
+	t->held[slot] = (struct kx_held){.first_seq = first_seq, .next = *link, .large = large};
+	if (large == KX_NONE)
+		memcpy(kx_held_batch(t, slot), batch, batch->batch_bytes);
+	if (*link == KX_NONE)
+		p->held_tail = slot;
+	*link = slot;
+	p->held_count++;
+	t->held_used++;
+	t->held_high_water = KX_MAX(t->held_high_water, t->held_used);
+	return 0;
+}
+
+uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer *p)
+{
+	uint32_t slot = p->held_head;
+
+	p->held_head = t->held[slot].next;
+	p->held_count--;
+	return slot;
+}
+
+void kx_held_free(struct kx_topic_table *t, uint32_t held)
+{
+	t->held[held].next = t->held_free;
+	t->held_free = held;
+	t->held_used--;
+}

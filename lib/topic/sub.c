@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "kx_topic.h"
+
+uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t session, uint32_t sub_id)
+{
+	uint32_t i = t->sub_free;
+
+	if (i == KX_NONE)
+		return KX_NONE;
+	t->sub_free = t->subs[i].next;
+	t->subs[i] = (struct kx_sub){.session = session,
+		.sub_id = sub_id,
+		.partition = p->id,
+		.next = p->subs,
+		.prev = KX_NONE,
+		.session_next = KX_NONE,
+		.ready_next = KX_NONE};
+	if (p->subs != KX_NONE)
+		t->subs[p->subs].prev = i;
+	p->subs = i;
+	p->sub_count++;
+	t->sub_used++;
+	return i;
+}
+
+void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
+{
+	struct kx_sub *s = &t->subs[sub];
+	struct kx_partition *p = kx_topics_partition(t, s->partition);
+
+	if (s->prev == KX_NONE)
+		p->subs = s->next;
+	else
+		t->subs[s->prev].next = s->next;
+	if (s->next != KX_NONE)
+		t->subs[s->next].prev = s->prev;
+	p->sub_count--;
+	t->sub_used--;
+	s->session = KX_NONE;
+	s->next = t->sub_free;
+	t->sub_free = sub;
+}
+
+uint64_t kx_partition_acked(const struct kx_topic_table *t, const struct kx_partition *p)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = p->subs; i != KX_NONE; i = t->subs[i].next)
+		lowest = KX_MIN(lowest, t->subs[i].acked_offset);
+	return lowest;
+}
+
+#define RECLAIM_EXTENTS 4
+
+bool kx_partition_reclaim(struct kx_topic_table *t, struct kx_partition *p, uint64_t want_bytes)
+{
+	uint64_t acked;
+
+	if (p->subs == KX_NONE || kx_log_room_bytes(&p->log, p->batch_max_bytes) >= want_bytes)
+		return false;
+	acked = kx_partition_acked(t, p);
+	if (acked == UINT64_MAX || kx_log_trim_below(&p->log, acked, RECLAIM_EXTENTS) == 0)
+		return false;
+	p->dirty = true;
+	return true;
+}
