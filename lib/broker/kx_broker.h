@@ -35,7 +35,12 @@ struct kx_broker_config {
 		transport;   /**< ops: alloc, free, send, room, path_of, forward, send_slice are used */
 	uint8_t *log_memory; /**< region for log extents, owned by the caller, aligned to extent_bytes */
 	uint64_t log_memory_bytes;
-	struct kx_ledger *ledger;   /**< this lcore's; the broker charges handled and drops to it */
+	uint32_t datagram_max_bytes; /**< largest KXP frame of any port (its MTU less headers) */
+	uint32_t rx_buffer_frames;   /**< frames that RX descriptors and rings can hold for this lcore: bounds
+					credit */
+	struct kx_partition_offsets
+		*offsets;	  /**< of all partitions by id, cache-aligned, zeroed; shared by the lcores */
+	struct kx_ledger *ledger; /**< this lcore's; the broker charges handled and drops to it */
 	uint64_t *next_producer_id; /**< shared by all lcores of a start: ids are taken with an atomic add, in
 				       set-up only */
 	enum kx_deliver_path deliver_path; /**< AUTO: the crossover below */
@@ -86,7 +91,7 @@ struct kx_session_info {
 /** Sessions are numbered by slot, 0..conf sessions.max-1. @return false for a free slot. */
 bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out);
 /** The partitions of this lcore; see kx_topic.h for what may be read from any thread. */
-const struct kx_topics *kx_broker_topics(const struct kx_broker *b);
+const struct kx_topic_table *kx_broker_topics(const struct kx_broker *b);
 
 struct kx_broker_memory {
 	uint64_t extents_total, extents_free, extents_low_water, extent_bytes;

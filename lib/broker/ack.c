@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "broker_pvt.h"
+
+void receipt_fill(struct kx_broker *b, struct session *s, struct kx_receipt *r)
+{
+	credit_extend(b, s);
+	*r = (struct kx_receipt){
+		.limit_pkt = s->limit_pkt, .limit_bytes = s->limit_bytes, .blocked = s->blocked};
+	kx_rxwin_receipt(&s->rx, b->now_ns, r);
+}
+
+/* COMMIT_ACK for the dirty producer states. A memory topic is committed when it is appended. */
+bool ack_commit(struct kx_broker *b, struct session *s)
+{
+	uint32_t bytes =
+		(uint32_t)(sizeof(struct kx_receipt) + s->dirty_count * sizeof(struct kx_commit_entry));
+	struct kx_commit_entry *e;
+	struct kx_receipt *r;
+	struct out o;
+
+	if (!out_begin(b, s, KX_COMMIT_ACK, 0, bytes, &o))
+		return false;
+	r = (struct kx_receipt *)o.body;
+	e = (struct kx_commit_entry *)(r + 1);
+	receipt_fill(b, s, r);
+	r->entry_count = s->dirty_count;
+	for (uint32_t i = 0; i < s->dirty_count; i++) {
+		const struct kx_producer *st = &b->topics.producers[s->dirty[i]];
+
+		e[i] = (struct kx_commit_entry){.partition = st->partition,
+			.level = KX_MEMORY,
+			.log_epoch = kx_topics_partition(&b->topics, st->partition)->log.log_epoch,
+			.producer_epoch = st->producer_epoch,
+			.next_seq = st->next_seq,
+			.next_offset = st->next_offset};
+	}
+	out_send(b, s, &o, bytes);
+	s->dirty_count = 0;
+	kx_count(&b->counters.acks_sent, 1);
+	return true;
+}
+
+static bool ack_receipt(struct kx_broker *b, struct session *s)
+{
+	struct kx_ack_range ranges[KX_ACK_RANGES_MAX];
+	unsigned int n = kx_rxwin_ranges(&s->rx, ranges, KX_ACK_RANGES_MAX);
+	uint32_t bytes = (uint32_t)(sizeof(struct kx_receipt) + n * sizeof(ranges[0]));
+	struct kx_receipt *r;
+	struct out o;
+
+	if (!out_begin(b, s, KX_RX_ACK, 0, bytes, &o))
+		return false;
+	r = (struct kx_receipt *)o.body;
+	receipt_fill(b, s, r);
+	r->range_count = (uint8_t)n;
+	memcpy(r + 1, ranges, n * sizeof(ranges[0]));
+	out_send(b, s, &o, bytes);
+	kx_count(&b->counters.acks_sent, 1);
+	return true;
+}
+
+static unsigned int acks_send(struct kx_broker *b)
+{
+	uint32_t n = b->ack_count, kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct session *s = session_of(b, b->ack_list[i]);
+		bool done = s->dirty_count == 0 || ack_commit(b, s);
+
+		if (done && (s->ack_now || s->gap_listed))
+			done = ack_receipt(b, s);
+		s->ack_due = !done;
+		if (done)
+			s->ack_now = false;
+		else
+			b->ack_list[kept++] = s->slot;
+	}
+	b->ack_count = kept;
+	return n - kept;
+}
+
+/* NAK the holes that are due. False: the session has no holes any more. */
+static bool nak_holes(struct kx_broker *b, struct session *s)
+{
+	struct kx_nak_entry entries[KX_ACK_RANGES_MAX];
+	struct kx_nak *nak;
+	unsigned int n;
+	uint32_t bytes;
+	struct out o;
+
+	if (!kx_rxwin_has_hole(&s->rx))
+		return false;
+	n = kx_rxwin_nak(&s->rx, b->now_ns, kx_rtt_reorder_ns(&s->rtt), kx_rtt_pto_ns(&s->rtt), entries,
+		KX_ACK_RANGES_MAX);
+	bytes = (uint32_t)(sizeof(*nak) + n * sizeof(entries[0]));
+	if (n == 0 || !out_begin(b, s, KX_NAK, 0, bytes, &o))
+		return true;
+	nak = (struct kx_nak *)o.body;
+	*nak = (struct kx_nak){.entry_count = n};
+	memcpy(nak + 1, entries, n * sizeof(entries[0]));
+	out_send(b, s, &o, bytes);
+	kx_count(&s->info.naks_sent, 1);
+	kx_count(&b->counters.naks_sent, 1);
+	return true;
+}
+
+unsigned int ack_poll(struct kx_broker *b)
+{
+	unsigned int work = acks_send(b);
+
+	for (uint32_t i = 0; i < b->gap_count;) {
+		struct session *s = session_of(b, b->gap_list[i]);
+
+		if (nak_holes(b, s)) {
+			i++;
+			continue;
+		}
+		s->gap_listed = false;
+		b->gap_list[i] = b->gap_list[--b->gap_count];
+	}
+	return work;
+}

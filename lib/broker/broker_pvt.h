@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to lib/broker. One owner: the data lcore's thread; `info` fields are also read by telemetry. */
+#ifndef KX_BROKER_PVT_H
+#define KX_BROKER_PVT_H
+
+#include "kx_broker.h"
+
+#define SESSION_PARTS	   8 /* (partition, producer state) pairs a session remembers; a cache for plain topics \
+			      */
+#define SESSION_DIRTY	   32 /* producer states whose commit is to be acknowledged; more force an early frame */
+#define SESSION_BLOCKS	   16	 /* blocking partitions a session may hold credit for */
+#define FLOOR_BACK	   1024	 /* packets a client may still take out of order: we never repair by number */
+#define HOLD_BATCHES_AHEAD 65536 /* messages a batch may be ahead of its producer's next one */
+
+struct session_part {
+	uint32_t partition;
+	uint32_t producer; /* index, KX_NONE: empty */
+};
+
+struct session {
+	/* looked at for every frame */
+	uint64_t conn_id; /* 0: free slot */
+	struct kx_addr remote;
+	uint64_t producer_id;
+	uint32_t producer_epoch;
+	uint32_t slot;
+	uint64_t used_bytes;  /* batch bytes taken (first time) */
+	uint64_t limit_bytes; /* granted */
+	uint64_t limit_pkt;
+	uint64_t tx_next_pkt;
+	uint64_t last_rx_ns;
+	bool ack_due;	  /* on the ack list */
+	bool ack_now;	  /* a receipt is due even without a commit */
+	bool gap_listed;  /* on the gap list: holes to NAK */
+	bool wait_listed; /* on the list of sessions waiting for room */
+	bool closing;
+	uint8_t blocked;
+	uint16_t dirty_count;
+	uint32_t dirty[SESSION_DIRTY];
+	struct session_part parts[SESSION_PARTS];
+	struct kx_rxwin rx;
+	struct kx_path path;
+	/* rarely */
+	uint32_t active_at; /* index in broker's active list */
+	uint64_t nonce_key;
+	uint8_t client_nonce[KX_NONCE_BYTES];
+	uint64_t created_ns;
+	uint64_t next_heartbeat_ns;
+	uint64_t last_produce_ns;
+	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
+	struct kx_rtt rtt;
+	uint32_t subs; /* list head */
+	uint32_t sub_count;
+	uint32_t block_count;
+	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
+	uint32_t reassembly_count;
+	struct kx_session_info info;
+} KX_ALIGNED(KX_CACHE_LINE);
+
+enum reassembly_state { RE_FREE = 0, RE_FILLING, RE_VERIFYING, RE_READY };
+/* One large batch on its way in. */
+struct reassembly {
+	enum reassembly_state state;
+	uint32_t session;
+	uint32_t partition;
+	uint32_t producer;
+	uint32_t batch_bytes, part_bytes;
+	uint32_t received_parts, total_parts;
+	uint32_t verified_bytes, crc;
+	uint64_t first_seq;
+	uint64_t *bits;	   /* received parts */
+	uint32_t *extents; /* extent numbers by piece */
+};
+
+struct kx_broker {
+	struct kx_broker_config config;
+	const struct kx_transport_ops *ops;
+	void *tx;
+	struct kx_topic_table topics;
+	struct kx_auth_ctx *auth;
+	struct session *sessions;
+	uint32_t session_total, session_used, session_free;
+	uint32_t *session_next_free;
+	uint32_t *active; /* slots in use, dense */
+	struct kx_map conn_map, nonce_map;
+	uint32_t *ack_list, ack_count;
+	uint32_t *gap_list, gap_count;
+	uint32_t *wait_list, wait_count, wait_cursor; /* sessions without credit on a full log */
+	uint32_t ready_head, ready_tail;	      /* subscriptions that may have something to send */
+	uint32_t ready_count;
+	uint32_t *dirty_parts, dirty_count; /* partitions (ids) to publish */
+	struct reassembly *reassemblies;
+	uint32_t reassembly_total, reassembly_used, verifying;
+	uint64_t *reassembly_bits;
+	uint32_t *reassembly_extents;
+	uint64_t now_ns;
+	uint64_t real_ns; /* CLOCK_REALTIME of this turn, derived: no system call */
+	int64_t real_minus_mono_ns;
+	uint64_t turn;
+	uint64_t turn_rx_ns;	 /* RX time of the first frame appended in this turn */
+	uint64_t turn_delivered; /* frames delivered of what this turn appended */
+	uint64_t next_tick_ns;
+	uint32_t tick_cursor;
+	uint32_t producers_active; /* sessions that produced lately */
+	uint32_t producers_counting;
+	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
+	uint32_t setup_left;
+	bool close_packet; /* the frame in hand was not taken, but must not come again: its number is closed
+			    */
+	bool stopping;
+	uint32_t stop_cursor;
+	struct kx_broker_counters counters;
+	struct kx_hist *residence;
+};
+
+static inline struct session *session_of(struct kx_broker *b, uint32_t slot)
+{
+	return &b->sessions[slot];
+}
+
+/* ---- send.c: frames out */
+struct out {
+	uint8_t *data;
+	uint8_t *body;
+	void *buf;
+};
+/* A frame of this type with room for body_bytes behind the header. False: no buffer (charged), try again
+ * later. */
+bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, uint32_t handle,
+	uint32_t body_bytes, struct out *o);
+void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes);
+/* The same outside a session (set-up, RESET). */
+bool out_begin_bare(
+	struct kx_broker *b, enum kx_frame_type type, uint64_t conn_id, uint32_t body_bytes, struct out *o);
+void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *o, uint32_t body_bytes);
+uint64_t next_pkt(struct session *s, uint32_t *floor_delta);
+
+/* ---- session.c */
+struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const struct kx_frame *f);
+void session_close(struct kx_broker *b, struct session *s);
+struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce);
+void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code code);
+void ack_due(struct kx_broker *b, struct session *s, bool even_without_commit);
+
+/* ---- setup.c: each returns the drop reason or KX_DROP_NONE */
+enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
+enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
+void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
+
+/* ---- produce.c */
+enum kx_drop produce_frame(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v);
+/* Store what waited for the producer's next sequence. */
+void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st);
+/* Common checks of a batch's or fragment's addressee; answers NOT_OWNER / PRODUCE_REFUSED itself (closing the
+ * packet). */
+enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq, struct kx_partition **p, uint32_t *producer);
+enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason);
+void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t producer);
+void partition_touched(struct kx_broker *b, struct kx_partition *p);
+
+/* ---- frag.c */
+enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
+int frag_create(struct kx_broker *b);
+void frag_destroy(struct kx_broker *b);
+unsigned int frag_poll(struct kx_broker *b);
+/* Store a complete large batch in its turn. 0, or -ENOSPC: no room yet. */
+int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer *st, uint32_t reassembly);
+void frag_drop(struct kx_broker *b, uint32_t reassembly);
+void frag_drop_session(struct kx_broker *b, const struct session *s);
+
+/* ---- credit.c */
+/* Session s is about to produce to p for the first time: count its unused credit there. */
+void credit_join(struct session *s, struct kx_partition *p);
+void credit_used(struct kx_broker *b, struct session *s, uint64_t bytes);
+void credit_extend(struct kx_broker *b, struct session *s);
+void credit_release(struct kx_broker *b, struct session *s);
+unsigned int credit_poll(struct kx_broker *b);
+
+/* ---- deliver.c */
+void sub_ready(struct kx_broker *b, uint32_t sub);
+void sub_unready(struct kx_broker *b, uint32_t sub);
+void partition_appended(struct kx_broker *b, struct kx_partition *p);
+bool deliver_cut(
+	struct kx_broker *b, struct kx_partition *p, struct kx_frame *f, const struct kx_batch_hdr *stored);
+unsigned int deliver_poll(struct kx_broker *b);
+void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset);
+
+/* ---- ack.c */
+void receipt_fill(struct kx_broker *b, struct session *s, struct kx_receipt *r);
+bool ack_commit(struct kx_broker *b, struct session *s);
+unsigned int ack_poll(struct kx_broker *b);
+
+/* ---- request.c */
+enum kx_drop request_frame(
+	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v);
+enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
+enum kx_drop consume_nak(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
+uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_id);
+
+/* ---- timer.c */
+unsigned int timer_poll(struct kx_broker *b);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "broker_pvt.h"
+
+uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_id)
+{
+	for (uint32_t i = s->subs; i != KX_NONE; i = b->topics.subs[i].session_next)
+		if (b->topics.subs[i].sub_id == sub_id)
+			return i;
+	return KX_NONE;
+}
+
+/* The consumer's position and credit for one subscription. */
+static enum kx_drop credit_entry(
+	struct kx_broker *b, const struct session *s, const struct kx_credit_entry *e)
+{
+	uint32_t index = session_sub(b, s, e->sub_id);
+	struct kx_sub *sub;
+
+	if (index == KX_NONE)
+		return KX_DROP_SUB_UNKNOWN;
+	sub = &b->topics.subs[index];
+	if (e->next_offset > sub->cursor.offset)
+		return KX_DROP_CONSUMER_LIES;
+	if (e->next_offset > sub->acked_offset) {
+		sub->acked_offset = e->next_offset;
+		sub->progress_ns = b->now_ns;
+		sub->probes = 0;
+		sub->probe_ns =
+			sub->acked_offset == sub->cursor.offset ? 0 : b->now_ns + kx_rtt_pto_ns(&s->rtt);
+	}
+	if (e->limit_bytes > sub->limit_bytes)
+		sub->limit_bytes = e->limit_bytes;
+	sub_ready(b, index);
+	return KX_DROP_NONE;
+}
+
+static void rtt_from_receipt(struct kx_broker *b, struct session *s, const struct kx_receipt *r)
+{
+	uint64_t elapsed;
+
+	if (s->timed_pkt == 0 || r->largest_pkt < s->timed_pkt)
+		return;
+	elapsed = b->now_ns - s->timed_ns;
+	/* the delay belongs to largest_pkt; only when that is the timed packet the sample is exact */
+	if (r->largest_pkt == s->timed_pkt && r->ack_delay_ns < elapsed)
+		kx_rtt_sample(&s->rtt, elapsed - r->ack_delay_ns);
+	s->timed_pkt = 0;
+}
+
+enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_receipt *r = (const struct kx_receipt *)v->body;
+	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(r + 1);
+	enum kx_drop drop = KX_DROP_NONE;
+
+	if (r->largest_pkt >= s->tx_next_pkt)
+		return KX_DROP_CONSUMER_LIES;
+	rtt_from_receipt(b, s, r);
+	for (uint32_t i = 0; i < r->entry_count; i++) {
+		enum kx_drop one = credit_entry(b, s, &e[i]);
+
+		if (one != KX_DROP_NONE)
+			drop = one;
+	}
+	b->close_packet = true;
+	return drop;
+}
+
+static void repair_add(struct kx_broker *b, uint32_t index, struct kx_repair repair)
+{
+	struct kx_sub *sub = &b->topics.subs[index];
+
+	if (sub->repair_count == KX_SUB_REPAIRS)
+		return; /* it asks again for what is missing after these */
+	for (uint32_t i = 0; i < sub->repair_count; i++) {
+		const struct kx_repair *r = &sub->repairs[(sub->repair_head + i) % KX_SUB_REPAIRS];
+
+		if (r->end_byte == 0 && repair.end_byte == 0 && r->offset <= repair.offset &&
+			r->end_offset >= repair.end_offset)
+			return;
+	}
+	sub->repairs[(sub->repair_head + sub->repair_count++) % KX_SUB_REPAIRS] = repair;
+	sub_ready(b, index);
+}
+
+static enum kx_drop nak_entry(struct kx_broker *b, struct session *s, const struct kx_nak_entry *e)
+{
+	uint32_t index = session_sub(b, s, e->handle);
+	const struct kx_sub *sub;
+	struct kx_repair r = {.offset = e->first};
+
+	if (e->kind == KX_NAK_PKTS)
+		return KX_DROP_NONE; /* nothing of ours is repaired by number */
+	if (index == KX_NONE)
+		return KX_DROP_SUB_UNKNOWN;
+	sub = &b->topics.subs[index];
+	if (e->kind == KX_NAK_BYTES) {
+		r.end_offset = e->first + 1;
+		r.from_byte = (uint32_t)e->last;
+		r.end_byte = (uint32_t)(e->last >> 32);
+		/* parts of the batch being sent are at the cursor itself */
+		if (e->first > sub->cursor.offset || (e->first == sub->cursor.offset && !sub->large_open) ||
+			r.from_byte >= r.end_byte)
+			return KX_DROP_CONSUMER_LIES;
+	} else {
+		if (e->last >= sub->cursor.offset || e->first > e->last)
+			return KX_DROP_CONSUMER_LIES;
+		r.end_offset = e->last + 1;
+	}
+	repair_add(b, index, r);
+	return KX_DROP_NONE;
+}
+
+enum kx_drop consume_nak(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_nak *nak = (const struct kx_nak *)v->body;
+	const struct kx_nak_entry *e = (const struct kx_nak_entry *)(nak + 1);
+	enum kx_drop drop = KX_DROP_NONE;
+
+	for (uint32_t i = 0; i < nak->entry_count; i++) {
+		enum kx_drop one = nak_entry(b, s, &e[i]);
+
+		if (one != KX_DROP_NONE)
+			drop = one;
+	}
+	kx_count(&s->info.naks_received, 1);
+	kx_count(&b->counters.naks_received, 1);
+	b->close_packet = true;
+	return drop;
+}

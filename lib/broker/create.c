@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker_pvt.h"
+
+static int tables_alloc(struct kx_broker *b)
+{
+	const struct kx_conf *conf = b->config.conf;
+	uint32_t n = conf->sessions.max;
+
+	b->session_total = n;
+	if (posix_memalign((void **)&b->sessions, KX_CACHE_LINE, n * sizeof(*b->sessions)) != 0) {
+		b->sessions = NULL;
+		return -ENOMEM;
+	}
+	b->session_next_free = calloc(n, sizeof(uint32_t));
+	b->active = calloc(n, sizeof(uint32_t));
+	b->ack_list = calloc(n, sizeof(uint32_t));
+	b->gap_list = calloc(n, sizeof(uint32_t));
+	b->wait_list = calloc(n, sizeof(uint32_t));
+	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
+	b->residence = kx_hist_new();
+	if (b->session_next_free == NULL || b->active == NULL || b->ack_list == NULL || b->gap_list == NULL ||
+		b->wait_list == NULL || b->dirty_parts == NULL || b->residence == NULL)
+		return -ENOMEM;
+	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
+		return -ENOMEM;
+	return frag_create(b);
+}
+
+static uint64_t largest_window(const struct kx_conf *conf)
+{
+	uint64_t window = conf->sessions.window_bytes;
+
+	for (uint32_t i = 0; i < conf->topic_count; i++)
+		window = KX_MAX(window, conf->topics[i].max_message_bytes + UINT64_C(8192));
+	return window;
+}
+
+static void sessions_init(struct kx_broker *b)
+{
+	b->session_free = KX_NONE;
+	for (uint32_t i = b->session_total; i-- > 0;) {
+		b->sessions[i] = (struct session){.slot = i};
+		b->session_next_free[i] = b->session_free;
+		b->session_free = i;
+	}
+	b->ready_head = b->ready_tail = KX_NONE;
+	b->real_minus_mono_ns = (int64_t)(kx_clock_real_ns() - kx_clock_mono_ns());
+}
+
+int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **out)
+{
+	struct kx_topics_config topics = {.conf = config->conf,
+		.lcore_index = config->lcore_index,
+		.lcore_count = config->lcore_count,
+		.log_memory = config->log_memory,
+		.log_memory_bytes = config->log_memory_bytes,
+		.datagram_max_bytes = config->datagram_max_bytes,
+		.offsets = config->offsets};
+	struct kx_broker *b;
+	int rc;
+
+	*out = NULL;
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return -ENOMEM;
+	b->config = *config;
+	b->ops = config->transport.ops;
+	b->tx = config->transport.ctx;
+	b->window_bytes = largest_window(config->conf);
+	b->setup_left = config->conf->sessions.setup_per_turn;
+	rc = kx_topics_init(&b->topics, &topics);
+	if (rc == 0)
+		rc = tables_alloc(b);
+	if (rc == 0)
+		rc = kx_auth_create(config->secrets, config->boot_id, &b->auth);
+	if (rc != 0) {
+		kx_broker_destroy(b);
+		return rc;
+	}
+	sessions_init(b);
+	*out = b;
+	return 0;
+}
+
+void kx_broker_destroy(struct kx_broker *b)
+{
+	if (b == NULL)
+		return;
+	frag_destroy(b);
+	kx_topics_fini(&b->topics);
+	kx_auth_destroy(b->auth);
+	kx_map_fini(&b->conn_map);
+	kx_map_fini(&b->nonce_map);
+	kx_hist_free(b->residence);
+	free(b->sessions);
+	free(b->session_next_free);
+	free(b->active);
+	free(b->ack_list);
+	free(b->gap_list);
+	free(b->wait_list);
+	free(b->dirty_parts);
+	free(b);
+}
+
+unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
+{
+	unsigned int work;
+
+	b->now_ns = now_ns;
+	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
+	b->setup_left = b->config.conf->sessions.setup_per_turn;
+	work = deliver_poll(b);
+	if (kx_unlikely(b->verifying != 0))
+		work += frag_poll(b);
+	if (kx_unlikely(b->wait_count != 0))
+		work += credit_poll(b);
+	work += ack_poll(b);
+	return work + timer_poll(b);
+}
+
+void kx_broker_flushed(struct kx_broker *b, uint64_t now_ns)
+{
+	if (b->turn_delivered != 0 && now_ns > b->turn_rx_ns)
+		kx_hist_add_n(b->residence, now_ns - b->turn_rx_ns, b->turn_delivered);
+	b->turn_delivered = 0;
+	b->turn_rx_ns = 0;
+	b->turn++;
+}
+
+void kx_broker_stop(struct kx_broker *b, uint64_t now_ns)
+{
+	b->now_ns = now_ns;
+	b->stopping = true;
+}
+
+bool kx_broker_stopped(const struct kx_broker *b)
+{
+	return b->stopping && b->session_used == 0;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Deliveries. Subscriptions that may have something to send stand on the ready list; each turn serves every
+ * one of them at most once, with a bounded number of frames, repairs before new data. A subscription leaves
+ * the list when it has reached the end of its partition or used its credit; an append or a CREDIT puts it
+ * back.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "broker_pvt.h"
+
+#define FRAMES_PER_TURN 256
+#define FRAMES_PER_SUB	32
+#define PINS_SHARE                                                                                           \
+	4 /* slices may pin one extent reference per 1/4 of the pool; beyond that deliveries are copied */
+
+void sub_ready(struct kx_broker *b, uint32_t sub)
+{
+	struct kx_sub *s = &b->topics.subs[sub];
+
+	if (s->ready)
+		return;
+	s->ready = true;
+	s->ready_next = KX_NONE;
+	if (b->ready_head == KX_NONE)
+		b->ready_head = sub;
+	else
+		b->topics.subs[b->ready_tail].ready_next = sub;
+	b->ready_tail = sub;
+	b->ready_count++;
+}
+
+static uint32_t ready_pop(struct kx_broker *b)
+{
+	uint32_t sub = b->ready_head;
+
+	b->ready_head = b->topics.subs[sub].ready_next;
+	b->topics.subs[sub].ready = false;
+	b->ready_count--;
+	return sub;
+}
+
+void sub_unready(struct kx_broker *b, uint32_t sub)
+{
+	uint32_t prev = KX_NONE;
+
+	if (!b->topics.subs[sub].ready)
+		return;
+	for (uint32_t i = b->ready_head; i != sub; i = b->topics.subs[i].ready_next)
+		prev = i;
+	if (prev == KX_NONE)
+		b->ready_head = b->topics.subs[sub].ready_next;
+	else
+		b->topics.subs[prev].ready_next = b->topics.subs[sub].ready_next;
+	if (b->ready_tail == sub)
+		b->ready_tail = prev;
+	b->topics.subs[sub].ready = false;
+	b->ready_count--;
+}
+
+void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset)
+{
+	struct kx_partition *p = kx_topics_partition(&b->topics, sub->partition);
+	struct session *s = session_of(b, sub->session);
+	struct kx_notice *body;
+	struct out o;
+
+	if (!out_begin(b, s, KX_NOTICE, sub->sub_id, sizeof(*body), &o))
+		return; /* the consumer finds the hole, asks for it, and is told then */
+	body = (struct kx_notice *)o.body;
+	*body = (struct kx_notice){.code = code, .log_epoch = p->log.log_epoch, .offset = offset};
+	out_send(b, s, &o, sizeof(*body));
+	kx_count(&b->counters.trimmed_notices, 1);
+}
+
+static void count_delivered(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	uint64_t first_offset, uint64_t messages, uint64_t bytes)
+{
+	kx_count(&b->counters.messages_out, messages);
+	kx_count(&b->counters.frames_out, 1);
+	kx_count(&s->info.messages_out, messages);
+	kx_count(&p->messages_out, messages);
+	kx_count(&p->bytes_out, bytes);
+	if (p->turn == b->turn && first_offset >= p->turn_offset)
+		b->turn_delivered++;
+}
+
+static void sent_now(struct kx_broker *b, struct kx_sub *sub)
+{
+	if (sub->probe_ns != 0)
+		return;
+	sub->progress_ns = b->now_ns;
+	sub->probe_ns = b->now_ns + kx_rtt_pto_ns(&session_of(b, sub->session)->rtt);
+}
+
+static uint32_t payload_max(const struct session *s)
+{
+	return (s->path.datagram_bytes - (uint32_t)sizeof(struct kx_frame_hdr)) & ~7u;
+}
+
+/* The one consumer of a partition, at its tail, gets the producer's own frame with the headers rewritten. */
+bool deliver_cut(
+	struct kx_broker *b, struct kx_partition *p, struct kx_frame *f, const struct kx_batch_hdr *stored)
+{
+	uint32_t bytes = (uint32_t)sizeof(struct kx_frame_hdr) + stored->batch_bytes;
+	struct kx_sub *sub;
+	struct session *s;
+	uint32_t floor_delta;
+	uint64_t pkt_no;
+
+	if (p->sub_count != 1 || !(f->flags & KX_FRAME_OWNED) || b->ops->forward == NULL ||
+		f->bytes < b->config.cut_min_bytes)
+		return false;
+	sub = &b->topics.subs[p->subs];
+	s = session_of(b, sub->session);
+	if (sub->cursor.offset != stored->base_offset ||
+		sub->sent_bytes + stored->batch_bytes > sub->limit_bytes || bytes > s->path.datagram_bytes ||
+		sub->repair_count != 0 || sub->large_open || b->ops->room(b->tx) == 0)
+		return false;
+	pkt_no = next_pkt(s, &floor_delta);
+	kx_frame_begin(f->data, KX_DELIVER, s->conn_id, pkt_no, floor_delta, sub->sub_id);
+	memcpy(f->data + sizeof(struct kx_frame_hdr), stored, KX_BATCH_DATA_FROM); /* what we assigned */
+	kx_frame_seal(f->data, bytes);
+	b->ops->forward(b->tx, f, bytes, &s->path);
+	f->buf = NULL;
+	kx_log_seek_end(&p->log, &sub->cursor);
+	sub->sent_bytes += stored->batch_bytes;
+	sent_now(b, sub);
+	kx_count(&s->info.tx_frames, 1);
+	kx_count(&s->info.tx_bytes, bytes);
+	kx_count(&b->counters.cut_frames, 1);
+	kx_count(&sub->delivered_messages, stored->record_count);
+	count_delivered(b, s, p, stored->base_offset, stored->record_count, stored->batch_bytes);
+	return true;
+}
+
+static bool send_as_slice(
+	struct kx_broker *b, struct session *s, struct out *o, const struct kx_log_slice *slice)
+{
+	struct kx_extent_pool *pool = &b->topics.pool;
+	struct kx_pin *pin;
+
+	if (slice->bytes < b->config.slice_min_bytes || b->ops->send_slice == NULL ||
+		pool->pins >= pool->total / PINS_SHARE)
+		return false;
+	kx_frame_seal(o->data, sizeof(struct kx_frame_hdr));
+	pin = kx_extent_pin(pool, slice->extent);
+	if (b->ops->send_slice(b->tx, o->buf, sizeof(struct kx_frame_hdr), slice->data, slice->bytes, pin,
+		    &s->path) != 0) {
+		pin->release(pin);
+		return false;
+	}
+	kx_count(&s->info.tx_frames, 1);
+	kx_count(&s->info.tx_bytes, sizeof(struct kx_frame_hdr) + slice->bytes);
+	kx_count(&b->counters.slice_frames, 1);
+	return true;
+}
+
+/* One DELIVER frame with the slice. False: no buffer. */
+static bool send_slice_frame(
+	struct kx_broker *b, struct session *s, struct kx_sub *sub, const struct kx_log_slice *slice)
+{
+	bool by_slice = slice->bytes >= b->config.slice_min_bytes && b->ops->send_slice != NULL;
+	struct out o;
+
+	if (!out_begin(b, s, KX_DELIVER, sub->sub_id, by_slice ? 0 : slice->bytes, &o))
+		return false;
+	if (by_slice) {
+		if (send_as_slice(b, s, &o, slice))
+			return true;
+		b->ops->free(b->tx, o.buf);
+		if (!out_begin(b, s, KX_DELIVER, sub->sub_id, slice->bytes, &o))
+			return false;
+	}
+	memcpy(o.body, slice->data, slice->bytes);
+	out_send(b, s, &o, slice->bytes);
+	kx_count(&b->counters.copied_frames, 1);
+	return true;
+}
+
+/* One part of the large batch at `cursor`, from byte `from` on. Bytes sent, 0 without a buffer. */
+static uint32_t send_part(struct kx_broker *b, struct session *s, struct kx_sub *sub,
+	const struct kx_partition *p, const struct kx_log_cursor *cursor, uint32_t batch_bytes, uint32_t from)
+{
+	uint32_t part = (payload_max(s) - (uint32_t)sizeof(struct kx_frag)) & ~7u;
+	uint32_t bytes;
+	struct kx_frag *frag;
+	struct out o;
+
+	from -= from % part;
+	bytes = KX_MIN(part, batch_bytes - from);
+	if (!out_begin(b, s, KX_DELIVER_FRAG, sub->sub_id, (uint32_t)sizeof(*frag) + bytes, &o))
+		return 0;
+	frag = (struct kx_frag *)o.body;
+	kx_log_copy_large(&p->log, cursor, from, bytes, (uint8_t *)(frag + 1));
+	*frag = (struct kx_frag){.partition = sub->partition,
+		.batch_bytes = batch_bytes,
+		.frag_offset = from,
+		.frag_bytes = bytes,
+		.first = cursor->offset,
+		.frag_crc = kx_crc32c(0, frag + 1, bytes),
+		.part_bytes = part};
+	out_send(b, s, &o, (uint32_t)sizeof(*frag) + bytes);
+	return from + bytes;
+}
+
+/* The cursor's data were trimmed: go on at the oldest offset and say so. */
+static void skip_trimmed(struct kx_broker *b, struct kx_sub *sub, const struct kx_partition *p)
+{
+	uint64_t offset = sub->cursor.offset;
+
+	sub->large_open = false;
+	if (kx_log_seek(&p->log, offset, &sub->cursor) == -ERANGE)
+		deliver_notice(b, sub, KX_NOTICE_OFFSET_TRIMMED, sub->cursor.offset);
+}
+
+enum step {
+	STEP_SENT,
+	STEP_IDLE, /* nothing to send until an append or credit */
+	STEP_LATER /* no buffer or room: again in the next turn */
+};
+
+static enum step deliver_large(struct kx_broker *b, struct session *s, struct kx_sub *sub,
+	struct kx_partition *p, const struct kx_log_slice *slice)
+{
+	uint32_t end;
+
+	if (!sub->large_open) {
+		/* one batch may go beyond the credit when the consumer has everything before it: else it
+		 * would wait for ever on a window smaller than the message */
+		if (sub->sent_bytes + slice->large_bytes > sub->limit_bytes &&
+			sub->acked_offset != sub->cursor.offset)
+			return STEP_IDLE;
+		sub->large_open = true;
+		sub->large_sent = 0;
+	}
+	end = send_part(b, s, sub, p, &sub->cursor, slice->large_bytes, sub->large_sent);
+	if (end == 0)
+		return STEP_LATER;
+	sub->large_sent = end;
+	sent_now(b, sub);
+	if (end == slice->large_bytes) {
+		uint64_t offset = sub->cursor.offset;
+
+		sub->large_open = false;
+		sub->sent_bytes += slice->large_bytes;
+		kx_log_advance(&p->log, &sub->cursor, slice);
+		kx_count(&sub->delivered_messages, sub->cursor.offset - offset);
+		count_delivered(b, s, p, offset, sub->cursor.offset - offset, slice->large_bytes);
+	}
+	return STEP_SENT;
+}
+
+static enum step deliver_next(
+	struct kx_broker *b, struct session *s, struct kx_sub *sub, struct kx_partition *p)
+{
+	uint64_t credit = sub->limit_bytes > sub->sent_bytes ? sub->limit_bytes - sub->sent_bytes : 0;
+	uint32_t max = payload_max(s);
+	struct kx_log_slice slice;
+	uint64_t offset;
+
+	if (kx_unlikely(kx_log_read(&p->log, &sub->cursor, max, &slice) == -ERANGE)) {
+		skip_trimmed(b, sub, p);
+		return STEP_SENT;
+	}
+	if (kx_unlikely(slice.large_bytes != 0))
+		return deliver_large(b, s, sub, p, &slice);
+	if (slice.bytes == 0)
+		return STEP_IDLE;
+	if (kx_unlikely(slice.bytes > credit)) {
+		kx_log_read(&p->log, &sub->cursor, (uint32_t)credit, &slice);
+		if (slice.bytes == 0)
+			return STEP_IDLE;
+	}
+	if (!send_slice_frame(b, s, sub, &slice))
+		return STEP_LATER;
+	offset = sub->cursor.offset;
+	sub->sent_bytes += slice.bytes;
+	kx_log_advance(&p->log, &sub->cursor, &slice);
+	sent_now(b, sub);
+	kx_count(&sub->delivered_messages, slice.records);
+	count_delivered(b, s, p, offset, slice.records, slice.bytes);
+	return STEP_SENT;
+}
+
+static void repair_next(struct kx_sub *sub)
+{
+	sub->repair_head = (uint8_t)((sub->repair_head + 1) % KX_SUB_REPAIRS);
+	sub->repair_count--;
+}
+
+/* Cut a slice so that it ends at or behind end_offset with as few batches as possible. */
+static void slice_until(struct kx_log_slice *slice, uint64_t end_offset)
+{
+	uint32_t bytes = 0;
+
+	while (bytes < slice->bytes) {
+		const struct kx_batch_hdr *batch = (const struct kx_batch_hdr *)(slice->data + bytes);
+
+		if (batch->base_offset >= end_offset)
+			break;
+		bytes += batch->batch_bytes;
+		slice->next_offset = batch->base_offset + batch->record_count;
+	}
+	slice->bytes = bytes;
+}
+
+/* One frame of what the consumer asked for again. */
+static enum step deliver_repair(
+	struct kx_broker *b, struct session *s, struct kx_sub *sub, struct kx_partition *p)
+{
+	struct kx_repair *r = &sub->repairs[sub->repair_head];
+	struct kx_log_cursor cursor;
+	struct kx_log_slice slice;
+
+	if (r->offset >= r->end_offset) {
+		repair_next(sub);
+		return STEP_SENT;
+	}
+	if (kx_log_seek(&p->log, r->offset, &cursor) != 0) {
+		deliver_notice(b, sub, KX_NOTICE_OFFSET_TRIMMED, p->log.first_offset);
+		r->offset = p->log.first_offset;
+		return STEP_SENT;
+	}
+	if (kx_log_read(&p->log, &cursor, payload_max(s), &slice) != 0 ||
+		(slice.bytes == 0 && slice.large_bytes == 0)) {
+		repair_next(sub);
+		return STEP_SENT;
+	}
+	kx_count(&b->counters.repaired_frames, 1);
+	if (slice.large_bytes != 0) {
+		uint32_t to = r->end_byte == 0 ? slice.large_bytes : KX_MIN(r->end_byte, slice.large_bytes);
+		uint32_t end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
+
+		if (end == 0)
+			return STEP_LATER;
+		r->from_byte = end;
+		if (end >= to) {
+			r->from_byte = r->end_byte = 0;
+			r->offset = slice.next_offset;
+		}
+		return STEP_SENT;
+	}
+	slice_until(&slice, r->end_offset);
+	if (slice.bytes == 0) {
+		repair_next(sub);
+		return STEP_SENT;
+	}
+	if (!send_slice_frame(b, s, sub, &slice))
+		return STEP_LATER;
+	r->offset = slice.next_offset;
+	return STEP_SENT;
+}
+
+/* Up to `budget` frames for one subscription; puts it back on the ready list if it is not done. */
+static unsigned int deliver_sub(struct kx_broker *b, uint32_t index, unsigned int budget)
+{
+	struct kx_sub *sub = &b->topics.subs[index];
+	struct kx_partition *p = kx_topics_partition(&b->topics, sub->partition);
+	struct session *s = session_of(b, sub->session);
+	enum step step = STEP_SENT;
+	unsigned int sent = 0;
+
+	while (sent < budget && step == STEP_SENT) {
+		if (b->ops->room(b->tx) == 0)
+			step = STEP_LATER;
+		else if (kx_unlikely(sub->repair_count > 0))
+			step = deliver_repair(b, s, sub, p);
+		else
+			step = deliver_next(b, s, sub, p);
+		sent += step == STEP_SENT;
+	}
+	if (step != STEP_IDLE)
+		sub_ready(b, index);
+	return sent;
+}
+
+static void wake_subscribers(struct kx_broker *b, struct kx_partition *p)
+{
+	for (uint32_t i = p->subs; i != KX_NONE; i = b->topics.subs[i].next)
+		if (b->topics.subs[i].cursor.offset != p->log.next_offset)
+			sub_ready(b, i);
+}
+
+unsigned int deliver_poll(struct kx_broker *b)
+{
+	unsigned int sent = 0;
+	uint32_t n;
+
+	for (uint32_t i = 0; i < b->dirty_count; i++) {
+		struct kx_partition *p = kx_topics_partition(&b->topics, b->dirty_parts[i]);
+
+		kx_partition_publish(&b->topics, p);
+		wake_subscribers(b, p);
+	}
+	b->dirty_count = 0;
+	n = b->ready_count;
+	for (uint32_t i = 0; i < n && sent < FRAMES_PER_TURN; i++) {
+		unsigned int budget = KX_MIN(FRAMES_PER_SUB, FRAMES_PER_TURN - sent);
+
+		sent += deliver_sub(b, ready_pop(b), budget);
+	}
+	return sent;
+}

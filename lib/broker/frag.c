@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Messages larger than a datagram. Their parts are written straight into extents taken for them; when all are
+ * there the data CRC is verified a piece a turn, and the whole waits, like any batch, for its producer's next
+ * sequence. Then the extents are linked into the log (a small batch is copied). A producer that dies leaves
+ * nothing behind.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker_pvt.h"
+
+#define REASSEMBLIES	      64
+#define PARTS_MAX	      (KX_BATCH_MAX_BYTES / KX_PART_MIN_BYTES + 1)
+#define BITS_WORDS	      ((PARTS_MAX + 63) / 64)
+#define VERIFY_BYTES_PER_TURN 65536u
+
+static uint32_t pieces_max(const struct kx_broker *b)
+{
+	return KX_BATCH_MAX_BYTES / b->topics.pool.extent_bytes + 1;
+}
+
+int frag_create(struct kx_broker *b)
+{
+	b->reassembly_total = REASSEMBLIES;
+	b->reassemblies = calloc(REASSEMBLIES, sizeof(*b->reassemblies));
+	b->reassembly_bits = calloc(REASSEMBLIES, BITS_WORDS * sizeof(uint64_t));
+	b->reassembly_extents = calloc(REASSEMBLIES, pieces_max(b) * sizeof(uint32_t));
+	if (b->reassemblies == NULL || b->reassembly_bits == NULL || b->reassembly_extents == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < REASSEMBLIES; i++) {
+		b->reassemblies[i].bits = b->reassembly_bits + i * BITS_WORDS;
+		b->reassemblies[i].extents = b->reassembly_extents + i * pieces_max(b);
+	}
+	return 0;
+}
+
+void frag_destroy(struct kx_broker *b)
+{
+	free(b->reassemblies);
+	free(b->reassembly_bits);
+	free(b->reassembly_extents);
+}
+
+static uint32_t pieces_of(const struct kx_broker *b, const struct reassembly *r)
+{
+	return (r->batch_bytes + b->topics.pool.extent_bytes - 1) / b->topics.pool.extent_bytes;
+}
+
+static struct kx_batch_hdr *batch_of(const struct kx_broker *b, const struct reassembly *r)
+{
+	return (struct kx_batch_hdr *)kx_extent_data(&b->topics.pool, r->extents[0]);
+}
+
+/* The slot is free again; its extents have gone elsewhere or back. */
+static void reassembly_end(struct kx_broker *b, struct reassembly *r)
+{
+	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
+
+	if (r->session != KX_NONE)
+		session_of(b, r->session)->reassembly_count--;
+	if (p->block)
+		p->reserved_bytes -= r->batch_bytes;
+	b->verifying -= r->state == RE_VERIFYING;
+	r->state = RE_FREE;
+	b->reassembly_used--;
+}
+
+void frag_drop(struct kx_broker *b, uint32_t reassembly)
+{
+	struct reassembly *r = &b->reassemblies[reassembly];
+
+	for (uint32_t i = 0; i < pieces_of(b, r); i++)
+		kx_extent_put(&b->topics.pool, r->extents[i]);
+	reassembly_end(b, r);
+}
+
+void frag_drop_session(struct kx_broker *b, const struct session *s)
+{
+	for (uint32_t i = 0; i < b->reassembly_total && b->reassembly_used > 0; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+
+		if (r->state == RE_FREE || r->session != s->slot)
+			continue;
+		if (r->state == RE_READY)
+			r->session = KX_NONE; /* complete: the producer's list keeps it */
+		else
+			frag_drop(b, i);
+	}
+}
+
+static struct reassembly *find(struct kx_broker *b, const struct session *s, const struct kx_frag *f)
+{
+	for (uint32_t i = 0; i < b->reassembly_total && s->reassembly_count > 0; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+
+		if (r->state != RE_FREE && r->session == s->slot && r->partition == f->partition &&
+			r->first_seq == f->first)
+			return r;
+	}
+	return NULL;
+}
+
+static struct reassembly *find_free(struct kx_broker *b)
+{
+	for (uint32_t i = 0; i < b->reassembly_total; i++)
+		if (b->reassemblies[i].state == RE_FREE)
+			return &b->reassemblies[i];
+	return NULL;
+}
+
+/* All extents at once, so that a message that was begun can be finished. Trims the partition where its topic
+ * says so. */
+static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct reassembly *r)
+{
+	struct kx_extent_pool *pool = &b->topics.pool;
+	uint32_t n = pieces_of(b, r);
+
+	if (n > p->log.max_extents)
+		return false;
+	while (pool->free < n && !p->block && kx_log_trim(&p->log))
+		p->trimmed++;
+	if (pool->free < n)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		r->extents[i] = kx_extent_get(pool);
+		if (i > 0)
+			pool->extents[r->extents[i - 1]].next = r->extents[i];
+	}
+	return true;
+}
+
+static struct reassembly *begin(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	uint32_t producer, const struct kx_frag *f, enum kx_drop *drop)
+{
+	struct reassembly *r = find_free(b);
+
+	*drop = KX_DROP_FRAG_LIMIT;
+	if (r == NULL || s->reassembly_count >= b->config.conf->sessions.max_reassembly)
+		return NULL;
+	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
+		*drop = KX_DROP_CREDIT_EXCEEDED;
+		return NULL;
+	}
+	r->batch_bytes = f->batch_bytes;
+	r->part_bytes = f->part_bytes;
+	if (!take_extents(b, p, r))
+		return NULL;
+	r->state = RE_FILLING;
+	r->session = s->slot;
+	r->partition = f->partition;
+	r->producer = producer;
+	r->received_parts = 0;
+	r->total_parts = (f->batch_bytes + f->part_bytes - 1) / f->part_bytes;
+	r->verified_bytes = KX_BATCH_DATA_FROM;
+	r->crc = 0;
+	r->first_seq = f->first;
+	memset(r->bits, 0, (r->total_parts / 64 + 1) * sizeof(uint64_t));
+	b->reassembly_used++;
+	s->reassembly_count++;
+	credit_used(b, s, f->batch_bytes);
+	if (p->block)
+		p->reserved_bytes += f->batch_bytes;
+	return r;
+}
+
+static void copy_part(
+	struct kx_broker *b, const struct reassembly *r, const uint8_t *data, uint32_t from, uint32_t bytes)
+{
+	uint32_t size = b->topics.pool.extent_bytes;
+
+	while (bytes > 0) {
+		uint32_t in = from & (size - 1);
+		uint32_t n = KX_MIN(bytes, size - in);
+
+		memcpy(kx_extent_data(&b->topics.pool, r->extents[from / size]) + in, data, n);
+		data += n;
+		from += n;
+		bytes -= n;
+	}
+}
+
+static enum kx_drop take_part(struct kx_broker *b, struct reassembly *r, const struct kx_frag *f)
+{
+	uint32_t part = f->frag_offset / r->part_bytes;
+
+	if (f->batch_bytes != r->batch_bytes || f->part_bytes != r->part_bytes)
+		return KX_DROP_FRAG_BAD;
+	if (r->state != RE_FILLING || (r->bits[part / 64] >> (part % 64) & 1)) {
+		b->close_packet = true;
+		return KX_DROP_SEQ_DUPLICATE;
+	}
+	copy_part(b, r, (const uint8_t *)(f + 1), f->frag_offset, f->frag_bytes);
+	r->bits[part / 64] |= UINT64_C(1) << (part % 64);
+	if (++r->received_parts == r->total_parts) {
+		r->state = RE_VERIFYING;
+		b->verifying++;
+	}
+	return KX_DROP_NONE;
+}
+
+enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
+	struct kx_partition *p;
+	struct reassembly *r;
+	enum kx_drop drop;
+	uint32_t producer, max;
+
+	s->last_produce_ns = b->now_ns;
+	drop = produce_admit(b, s, v, f->partition, f->first, &p, &producer);
+	if (drop != KX_DROP_NONE)
+		return drop;
+	max = b->config.conf->topics[p->topic].max_message_bytes;
+	if (f->batch_bytes > max + (KX_BATCH_MAX_BYTES - KX_MESSAGE_MAX_BYTES))
+		return produce_refuse(
+			b, s, v, f->partition, f->first, KX_CODE_TOO_LARGE, max, KX_DROP_BATCH_TOO_LARGE);
+	ack_due(b, s, true);
+	if (f->first < b->topics.producers[producer].next_seq) {
+		produce_commit_dirty(b, s, producer);
+		b->close_packet = true;
+		return KX_DROP_SEQ_DUPLICATE;
+	}
+	if (f->first - b->topics.producers[producer].next_seq > HOLD_BATCHES_AHEAD)
+		return KX_DROP_SEQ_WINDOW;
+	r = find(b, s, f);
+	if (r == NULL)
+		r = begin(b, s, p, producer, f, &drop);
+	return r == NULL ? drop : take_part(b, r, f);
+}
+
+/* The one record of a large batch: its header and sizes lie in the first extent, and must fill the batch
+ * exactly. */
+static bool record_fills(const struct kx_broker *b, const struct kx_batch_hdr *h)
+{
+	const struct kx_record_hdr *rec = (const struct kx_record_hdr *)(h + 1);
+	uint64_t need = sizeof(*h) + sizeof(*rec) + kx_align8(rec->value_bytes);
+
+	if ((rec->flags & ~(KX_REC_KEY | KX_REC_TIMESTAMP)) != 0 || rec->header_count != 0 ||
+		((rec->flags & KX_REC_KEY) != 0) != (rec->key_bytes != 0))
+		return h->batch_bytes <= b->topics.pool.extent_bytes &&
+			kx_batch_check((const uint8_t *)h, h->batch_bytes, false) == KX_DROP_NONE;
+	if (rec->flags & KX_REC_TIMESTAMP)
+		need += 8;
+	return need + kx_align8(rec->key_bytes) == h->batch_bytes;
+}
+
+static bool header_holds(const struct kx_broker *b, const struct reassembly *r)
+{
+	const struct kx_producer *st = &b->topics.producers[r->producer];
+	const struct kx_batch_hdr *h = batch_of(b, r);
+	uint32_t max = b->config.conf->topics[kx_topics_partition(&b->topics, r->partition)->topic]
+			       .max_message_bytes;
+
+	return h->data_crc == r->crc && h->batch_bytes == r->batch_bytes && h->format == KX_BATCH_FORMAT &&
+		(h->attrs & ~KX_BATCH_ATTRS_ACCEPTED) == 0 && h->record_count == 1 &&
+		h->partition == r->partition && h->producer_id == st->producer_id &&
+		h->producer_epoch == st->producer_epoch && h->zero == 0 && h->first_seq == r->first_seq &&
+		record_fills(b, h) && ((const struct kx_record_hdr *)(h + 1))->value_bytes <= max;
+}
+
+/* Some more of the data CRC. True at the end. */
+static bool verify_some(const struct kx_broker *b, struct reassembly *r)
+{
+	uint32_t size = b->topics.pool.extent_bytes, budget = VERIFY_BYTES_PER_TURN;
+
+	while (budget > 0 && r->verified_bytes < r->batch_bytes) {
+		uint32_t in = r->verified_bytes & (size - 1);
+		uint32_t n = KX_MIN(KX_MIN(budget, size - in), r->batch_bytes - r->verified_bytes);
+
+		r->crc = kx_crc32c(r->crc,
+			kx_extent_data(&b->topics.pool, r->extents[r->verified_bytes / size]) + in, n);
+		r->verified_bytes += n;
+		budget -= n;
+	}
+	return r->verified_bytes == r->batch_bytes;
+}
+
+static void verified(struct kx_broker *b, uint32_t index)
+{
+	struct reassembly *r = &b->reassemblies[index];
+	struct kx_producer *st = &b->topics.producers[r->producer];
+	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
+	struct session *s = session_of(b, r->session);
+
+	if (st->producer_id != s->producer_id || st->partition != r->partition || !header_holds(b, r) ||
+		kx_hold(&b->topics, st, NULL, r->first_seq, index) != 0) {
+		kx_ledger_drop(b->config.ledger, KX_DROP_FRAG_BAD);
+		kx_count(&b->config.ledger->handled, UINT64_MAX); /* its last part was counted as handled */
+		frag_drop(b, index);
+		return;
+	}
+	r->state = RE_READY;
+	b->verifying--;
+	produce_drain(b, s, p, st);
+}
+
+unsigned int frag_poll(struct kx_broker *b)
+{
+	unsigned int work = 0;
+
+	for (uint32_t i = 0; i < b->reassembly_total; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+
+		if (r->state != RE_VERIFYING)
+			continue;
+		work++;
+		if (verify_some(b, r))
+			verified(b, i);
+	}
+	return work;
+}
+
+/* A batch that fits an extent beside others is copied, so that it does not cost a whole one. */
+static bool store_copy(struct kx_broker *b, struct kx_partition *p, uint32_t index)
+{
+	struct kx_batch_hdr *batch = batch_of(b, &b->reassemblies[index]);
+
+	if (batch->batch_bytes > b->topics.pool.extent_bytes / 4 ||
+		kx_log_append(&p->log, batch, b->real_ns) == NULL)
+		return false;
+	kx_extent_put(&b->topics.pool, b->reassemblies[index].extents[0]);
+	return true;
+}
+
+int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer *st, uint32_t index)
+{
+	struct reassembly *r = &b->reassemblies[index];
+	uint64_t offset = p->log.next_offset;
+	struct session *s = r->session == KX_NONE ? NULL : session_of(b, r->session);
+
+	if (!store_copy(b, p, index)) {
+		while (kx_log_link(&p->log, r->extents[0], b->real_ns) != 0) {
+			if (p->block || !kx_log_trim(&p->log))
+				return -ENOSPC;
+			p->trimmed++;
+		}
+	}
+	kx_producer_stored(st, r->first_seq, 1, offset);
+	kx_count(&p->messages_in, 1);
+	kx_count(&p->bytes_in, r->batch_bytes);
+	kx_count(&b->counters.messages_in, 1);
+	kx_count(&b->counters.batches_in, 1);
+	if (s != NULL) {
+		kx_count(&s->info.messages_in, 1);
+		produce_commit_dirty(b, s, r->producer);
+	}
+	partition_touched(b, p);
+	reassembly_end(b, r);
+	return 0;
+}

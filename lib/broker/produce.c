@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+
+#include "broker_pvt.h"
+
+#define TRIMS_PER_APPEND 4
+#define DRAINS_PER_FRAME 64 /* held batches stored in one go; the rest follow with the next frame or turn */
+
+void partition_touched(struct kx_broker *b, struct kx_partition *p)
+{
+	if (p->dirty)
+		return;
+	p->dirty = true;
+	b->dirty_parts[b->dirty_count++] = p->id;
+}
+
+void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t producer)
+{
+	for (uint32_t i = s->dirty_count; i-- > 0;)
+		if (s->dirty[i] == producer)
+			return;
+	if (s->dirty_count == SESSION_DIRTY && !ack_commit(b, s))
+		return; /* no buffer: the producer asks again by its probe */
+	s->dirty[s->dirty_count++] = producer;
+	ack_due(b, s, false);
+}
+
+enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason)
+{
+	struct kx_produce_refused *body;
+	struct out o;
+
+	if (!out_begin(b, s, KX_PRODUCE_REFUSED, 0, sizeof(*body), &o))
+		return reason; /* not closed: it comes again and is refused then */
+	body = (struct kx_produce_refused *)o.body;
+	*body = (struct kx_produce_refused){.pkt_no = v->hdr->pkt_no,
+		.partition = partition,
+		.code = code,
+		.first_seq = first_seq,
+		.detail = detail};
+	out_send(b, s, &o, sizeof(*body));
+	b->close_packet = true;
+	return reason;
+}
+
+static enum kx_drop not_owner(
+	struct kx_broker *b, struct session *s, const struct kx_frame_view *v, uint32_t partition)
+{
+	uint32_t owner = kx_conf_partition_owner(partition, b->config.lcore_count);
+	struct kx_not_owner *body;
+	struct out o;
+
+	if (!out_begin(b, s, KX_NOT_OWNER, 0, sizeof(*body), &o))
+		return KX_DROP_NOT_OWNER;
+	body = (struct kx_not_owner *)o.body;
+	*body = (struct kx_not_owner){.pkt_no = v->hdr->pkt_no,
+		.partition = partition,
+		.owner_port = (uint16_t)(b->config.conf->broker.udp_port + owner)};
+	out_send(b, s, &o, sizeof(*body));
+	b->close_packet = true;
+	return KX_DROP_NOT_OWNER;
+}
+
+enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq, struct kx_partition **out, uint32_t *producer)
+{
+	struct session_part *part = &s->parts[partition & (SESSION_PARTS - 1)];
+	struct kx_partition *p = kx_topics_partition(&b->topics, partition);
+	const struct kx_producer *st;
+	uint32_t i;
+
+	*out = p;
+	if (kx_likely(part->producer != KX_NONE && part->partition == partition)) {
+		st = &b->topics.producers[part->producer];
+		*producer = part->producer;
+		if (kx_likely(st->producer_id == s->producer_id && st->partition == partition))
+			return KX_DROP_NONE;
+	}
+	if (p == NULL) {
+		if (partition < b->config.conf->partition_count)
+			return not_owner(b, s, v, partition);
+		return produce_refuse(b, s, v, partition, first_seq, KX_CODE_UNKNOWN_PARTITION, 0,
+			KX_DROP_PARTITION_UNKNOWN);
+	}
+	if (p->block)
+		credit_join(s, p);
+	i = kx_producer_get(&b->topics, s->producer_id, s->producer_epoch, partition, b->now_ns,
+		b->config.conf->sessions.idle_timeout_ms * UINT64_C(1000000));
+	if (i == KX_NONE)
+		return produce_refuse(
+			b, s, v, partition, first_seq, KX_CODE_PRODUCERS_FULL, 0, KX_DROP_PRODUCERS_FULL);
+	*part = (struct session_part){.partition = partition, .producer = i};
+	*producer = i;
+	return KX_DROP_NONE;
+}
+
+/* Append in the producer's order; trims where the topic says so. NULL: no room. */
+static struct kx_batch_hdr *append(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	struct kx_producer *st, const struct kx_batch_hdr *batch)
+{
+	struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns);
+
+	for (int i = 0; kx_unlikely(copy == NULL) && !p->block && i < TRIMS_PER_APPEND; i++) {
+		if (!kx_log_trim(&p->log))
+			return NULL;
+		p->trimmed++;
+		copy = kx_log_append(&p->log, batch, b->real_ns);
+	}
+	if (kx_unlikely(copy == NULL))
+		return NULL;
+	kx_producer_stored(st, copy->first_seq, copy->record_count, copy->base_offset);
+	st->last_ns = b->now_ns;
+	kx_count(&p->messages_in, copy->record_count);
+	kx_count(&p->bytes_in, copy->batch_bytes);
+	kx_count(&s->info.messages_in, copy->record_count);
+	kx_count(&b->counters.messages_in, copy->record_count);
+	kx_count(&b->counters.batches_in, 1);
+	if (p->turn != b->turn) {
+		p->turn = b->turn;
+		p->turn_offset = copy->base_offset;
+	}
+	partition_touched(b, p);
+	return copy;
+}
+
+/* The held batch at the list's head is next. False: it stays (no room). */
+static bool store_held(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st, uint32_t held)
+{
+	struct kx_held *h = &b->topics.held[held];
+
+	if (h->large != KX_NONE)
+		return frag_store(b, p, st, h->large) == 0;
+	if (append(b, s, p, st, kx_held_batch(&b->topics, held)) == NULL)
+		return false;
+	if (p->block)
+		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
+	return true;
+}
+
+/* Held, and meanwhile stored by another way. */
+static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t held)
+{
+	if (b->topics.held[held].large != KX_NONE)
+		frag_drop(b, b->topics.held[held].large);
+	else if (p->block)
+		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
+}
+
+void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st)
+{
+	for (int i = 0; i < DRAINS_PER_FRAME && st->held_head != KX_NONE; i++) {
+		uint32_t held = st->held_head;
+
+		if (b->topics.held[held].first_seq > st->next_seq)
+			return;
+		if (b->topics.held[held].first_seq == st->next_seq) {
+			if (!store_held(b, s, p, st, held))
+				return;
+		} else {
+			forget_held(b, p, held);
+		}
+		kx_held_free(&b->topics, kx_held_pop(&b->topics, st));
+	}
+}
+
+static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	struct kx_producer *st, const struct kx_batch_hdr *batch)
+{
+	int rc;
+
+	if (batch->first_seq - st->next_seq > HOLD_BATCHES_AHEAD)
+		return KX_DROP_SEQ_WINDOW;
+	rc = kx_hold(&b->topics, st, batch, batch->first_seq, KX_NONE);
+	if (rc == -EEXIST) {
+		b->close_packet = true;
+		return KX_DROP_SEQ_DUPLICATE;
+	}
+	if (rc != 0)
+		return KX_DROP_SEQ_WINDOW;
+	credit_used(b, s, batch->batch_bytes);
+	if (p->block)
+		p->reserved_bytes += batch->batch_bytes;
+	return KX_DROP_NONE;
+}
+
+/* Store, hold or recognise one admitted batch. */
+static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	uint32_t producer, struct kx_frame *f, const struct kx_batch_hdr *batch, bool alone)
+{
+	struct kx_producer *st = &b->topics.producers[producer];
+	struct kx_batch_hdr *stored;
+
+	if (kx_unlikely(batch->first_seq < st->next_seq)) {
+		kx_count(&p->duplicates, 1);
+		produce_commit_dirty(b, s, producer);
+		b->close_packet = true;
+		return KX_DROP_SEQ_DUPLICATE;
+	}
+	if (kx_unlikely(s->used_bytes + batch->batch_bytes > s->limit_bytes)) {
+		ack_due(b, s, true);
+		return KX_DROP_CREDIT_EXCEEDED;
+	}
+	if (kx_unlikely(batch->first_seq > st->next_seq))
+		return hold(b, s, p, st, batch);
+	if (b->turn_rx_ns == 0)
+		b->turn_rx_ns = f->rx_ns;
+	stored = append(b, s, p, st, batch);
+	if (kx_unlikely(stored == NULL)) {
+		ack_due(b, s, true);
+		return KX_DROP_LOG_FULL;
+	}
+	credit_used(b, s, stored->batch_bytes);
+	produce_commit_dirty(b, s, producer);
+	if (kx_unlikely(st->held_head != KX_NONE))
+		produce_drain(b, s, p, st);
+	else if (alone)
+		deliver_cut(b, p, f, stored);
+	return KX_DROP_NONE;
+}
+
+static bool records_fit(const struct kx_batch_hdr *batch, uint32_t max_message_bytes)
+{
+	struct kx_record_iter it = kx_record_first(batch);
+	struct kx_record r;
+
+	if (kx_likely(batch->batch_bytes - KX_BATCH_HDR_BYTES <= max_message_bytes))
+		return true;
+	while (kx_record_next(&it, &r))
+		if (r.value_bytes > max_message_bytes)
+			return false;
+	return true;
+}
+
+static enum kx_drop admit_batch(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	const struct kx_batch_hdr *batch, struct kx_partition **p, uint32_t *producer)
+{
+	const struct kx_conf *conf = b->config.conf;
+	enum kx_drop drop;
+	uint32_t max;
+
+	if (kx_unlikely(batch->producer_id != s->producer_id || batch->producer_epoch != s->producer_epoch))
+		return produce_refuse(b, s, v, batch->partition, batch->first_seq, KX_CODE_FOREIGN_PRODUCER,
+			0, KX_DROP_PRODUCER_FOREIGN);
+	drop = produce_admit(b, s, v, batch->partition, batch->first_seq, p, producer);
+	if (kx_unlikely(drop != KX_DROP_NONE))
+		return drop;
+	max = conf->topics[(*p)->topic].max_message_bytes;
+	if (kx_unlikely(batch->batch_bytes > (*p)->batch_max_bytes || !records_fit(batch, max)))
+		return produce_refuse(b, s, v, batch->partition, batch->first_seq, KX_CODE_TOO_LARGE, max,
+			KX_DROP_BATCH_TOO_LARGE);
+	return KX_DROP_NONE;
+}
+
+/* Several batches: admit all before storing any. Storing can still stop midway for want of a buffer; then the
+ * frame is not acknowledged, comes again, and what was stored is recognised by its sequence. */
+static enum kx_drop produce_many(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v)
+{
+	const uint8_t *at = v->body;
+	enum kx_drop drop, result = KX_DROP_SEQ_DUPLICATE;
+	struct kx_partition *p;
+	uint32_t producer;
+
+	for (uint32_t i = 0; i < v->batch_count; i++) {
+		const struct kx_batch_hdr *batch = (const struct kx_batch_hdr *)at;
+
+		drop = admit_batch(b, s, v, batch, &p, &producer);
+		if (drop != KX_DROP_NONE)
+			return drop;
+		at += batch->batch_bytes;
+	}
+	at = v->body;
+	for (uint32_t i = 0; i < v->batch_count; i++) {
+		const struct kx_batch_hdr *batch = (const struct kx_batch_hdr *)at;
+
+		b->close_packet = false;
+		drop = produce_admit(b, s, v, batch->partition, batch->first_seq, &p, &producer);
+		if (drop == KX_DROP_NONE)
+			drop = take_batch(b, s, p, producer, f, batch, false);
+		if (drop == KX_DROP_NONE)
+			result = KX_DROP_NONE;
+		else if (drop != KX_DROP_SEQ_DUPLICATE)
+			return drop;
+		at += batch->batch_bytes;
+	}
+	b->close_packet = true;
+	return result;
+}
+
+enum kx_drop produce_frame(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v)
+{
+	const struct kx_batch_hdr *batch = (const struct kx_batch_hdr *)v->body;
+	struct kx_partition *p;
+	enum kx_drop drop;
+	uint32_t producer;
+
+	s->last_produce_ns = b->now_ns;
+	if (kx_unlikely(v->batch_count != 1))
+		return produce_many(b, s, f, v);
+	drop = admit_batch(b, s, v, batch, &p, &producer);
+	if (kx_unlikely(drop != KX_DROP_NONE))
+		return drop;
+	return take_batch(b, s, p, producer, f, batch, true);
+}

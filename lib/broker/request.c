@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Requests of clients: answered at once, idempotent, repeated by the client until the answer comes. */
+#include <errno.h>
+#include <string.h>
+
+#include "broker_pvt.h"
+
+static void ping(
+	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v)
+{
+	const struct kx_ping *ping = (const struct kx_ping *)v->body;
+	struct kx_pong *body;
+	struct out o;
+
+	if (!out_begin(b, s, KX_PONG, 0, sizeof(*body), &o))
+		return;
+	body = (struct kx_pong *)o.body;
+	*body = (struct kx_pong){.token = ping->token,
+		.client_time = ping->client_time,
+		.residence_ns = (uint32_t)KX_MIN(b->now_ns - f->rx_ns, UINT32_MAX),
+		.lcore_index = (uint16_t)b->config.lcore_index};
+	out_send(b, s, &o, sizeof(*body));
+}
+
+static void metadata_entry(const struct kx_broker *b, const struct kx_conf_topic *topic, uint32_t index,
+	struct kx_metadata_entry *e)
+{
+	uint32_t id = topic->first_partition + index;
+	const struct kx_partition_offsets *o = &b->config.offsets[id];
+
+	*e = (struct kx_metadata_entry){.partition = id,
+		.owner_port = (uint16_t)(b->config.conf->broker.udp_port +
+			kx_conf_partition_owner(id, b->config.lcore_count)),
+		.index = (uint16_t)index,
+		.log_epoch = (uint32_t)kx_counter_read(&o->log_epoch),
+		.first_offset = kx_counter_read(&o->first_offset),
+		.committed_offset = kx_counter_read(&o->committed_offset),
+		.next_offset = kx_counter_read(&o->next_offset)};
+}
+
+static void metadata(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_metadata_req *req = (const struct kx_metadata_req *)v->body;
+	int index = kx_conf_topic_find(b->config.conf, (const char *)req->topic, req->topic_bytes);
+	const struct kx_conf_topic *topic = index < 0 ? NULL : &b->config.conf->topics[index];
+	uint32_t fit = (s->path.datagram_bytes - sizeof(struct kx_frame_hdr) - sizeof(struct kx_metadata)) /
+		sizeof(struct kx_metadata_entry);
+	struct kx_metadata *body;
+	uint32_t n = 0, bytes;
+	struct out o;
+
+	if (topic != NULL && req->first_index < topic->partitions)
+		n = KX_MIN(KX_MIN(fit, topic->partitions - req->first_index), KX_ENTRIES_MAX);
+	bytes = (uint32_t)(sizeof(*body) + n * sizeof(struct kx_metadata_entry));
+	if (!out_begin(b, s, KX_METADATA, 0, bytes, &o))
+		return;
+	body = (struct kx_metadata *)o.body;
+	*body = (struct kx_metadata){.request_id = req->request_id,
+		.code = topic == NULL ? KX_CODE_UNKNOWN_TOPIC : KX_CODE_OK,
+		.first_index = req->first_index,
+		.entry_count = (uint16_t)n,
+		.durability = KX_MEMORY,
+		.config_generation = 1};
+	if (topic != NULL) {
+		body->partition_count = (uint16_t)topic->partitions;
+		body->overrun = topic->overrun == KX_CONF_BLOCK;
+		body->max_message_bytes = topic->max_message_bytes;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		metadata_entry(b, topic, req->first_index + i, (struct kx_metadata_entry *)(body + 1) + i);
+	out_send(b, s, &o, bytes);
+}
+
+static void topics_list(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_topics_req *req = (const struct kx_topics_req *)v->body;
+	const struct kx_conf *conf = b->config.conf;
+	uint32_t fit = (s->path.datagram_bytes - sizeof(struct kx_frame_hdr) - sizeof(struct kx_topics)) /
+		sizeof(struct kx_topics_entry);
+	uint32_t n = req->first_index < conf->topic_count ? conf->topic_count - req->first_index : 0;
+	struct kx_topics_entry *e;
+	struct kx_topics *body;
+	uint32_t bytes;
+	struct out o;
+
+	n = KX_MIN(KX_MIN(fit, n), KX_ENTRIES_MAX);
+	bytes = (uint32_t)(sizeof(*body) + n * sizeof(*e));
+	if (!out_begin(b, s, KX_TOPICS, 0, bytes, &o))
+		return;
+	body = (struct kx_topics *)o.body;
+	*body = (struct kx_topics){.request_id = req->request_id,
+		.topic_count = conf->topic_count,
+		.first_index = req->first_index,
+		.entry_count = n};
+	e = (struct kx_topics_entry *)(body + 1);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct kx_conf_topic *topic = &conf->topics[req->first_index + i];
+
+		e[i] = (struct kx_topics_entry){.partition_count = (uint16_t)topic->partitions,
+			.durability = KX_MEMORY,
+			.overrun = topic->overrun == KX_CONF_BLOCK,
+			.name_bytes = (uint8_t)strlen(topic->name)};
+		memcpy(e[i].name, topic->name, e[i].name_bytes);
+	}
+	out_send(b, s, &o, bytes);
+}
+
+static void subscribed(struct kx_broker *b, struct session *s, const struct kx_subscribe *req,
+	enum kx_code code, const struct kx_sub *sub)
+{
+	const struct kx_partition *p = kx_topics_partition(&b->topics, req->partition);
+	struct kx_subscribed *body;
+	struct out o;
+
+	if (!out_begin(b, s, KX_SUBSCRIBED, 0, sizeof(*body), &o))
+		return;
+	body = (struct kx_subscribed *)o.body;
+	*body = (struct kx_subscribed){.request_id = req->request_id,
+		.code = code,
+		.sub_id = req->sub_id,
+		.partition = req->partition};
+	if (sub != NULL) {
+		body->log_epoch = p->log.log_epoch;
+		body->start_offset = sub->start_offset;
+		body->next_offset = p->log.next_offset;
+	}
+	out_send(b, s, &o, sizeof(*body));
+}
+
+/* First offset a new subscription gets. What was trimmed before is told by start_offset, not by a notice. */
+static int start_cursor(const struct kx_partition *p, uint64_t wanted, struct kx_sub *sub)
+{
+	uint64_t offset = wanted == KX_OFFSET_NOW ? p->log.next_offset
+		: wanted == KX_OFFSET_EARLIEST	  ? p->log.first_offset
+						  : wanted;
+
+	if (kx_log_seek(&p->log, offset, &sub->cursor) == -ENODATA)
+		return -ENODATA;
+	sub->start_offset = sub->acked_offset = sub->cursor.offset;
+	return 0;
+}
+
+static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_subscribe *req = (const struct kx_subscribe *)v->body;
+	struct kx_partition *p = kx_topics_partition(&b->topics, req->partition);
+	uint32_t index = session_sub(b, s, req->sub_id);
+	struct kx_sub *sub;
+
+	if (index != KX_NONE) { /* our answer was lost */
+		sub = &b->topics.subs[index];
+		subscribed(b, s, req,
+			sub->partition == req->partition && sub->request_id == req->request_id
+				? KX_CODE_OK
+				: KX_CODE_BAD_REQUEST,
+			sub->partition == req->partition ? sub : NULL);
+		return KX_DROP_NONE;
+	}
+	if (p == NULL) {
+		bool known = req->partition < b->config.conf->partition_count;
+
+		subscribed(b, s, req, known ? KX_CODE_NOT_OWNER : KX_CODE_UNKNOWN_PARTITION, NULL);
+		return KX_DROP_NONE;
+	}
+	index = kx_sub_open(&b->topics, p, s->slot, req->sub_id);
+	if (index == KX_NONE) {
+		subscribed(b, s, req, KX_CODE_SUBS_FULL, NULL);
+		return KX_DROP_NONE;
+	}
+	sub = &b->topics.subs[index];
+	if (start_cursor(p, req->start_offset, sub) != 0) {
+		kx_sub_close(&b->topics, index);
+		subscribed(b, s, req, KX_CODE_OFFSET_OUT_OF_RANGE, NULL);
+		return KX_DROP_NONE;
+	}
+	sub->limit_bytes = req->limit_bytes;
+	sub->request_id = req->request_id;
+	sub->session_next = s->subs;
+	s->subs = index;
+	s->sub_count++;
+	s->info.subscriptions = s->sub_count;
+	subscribed(b, s, req, KX_CODE_OK, sub);
+	sub_ready(b, index);
+	return KX_DROP_NONE;
+}
+
+static void unsubscribe(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_unsubscribe *req = (const struct kx_unsubscribe *)v->body;
+	uint32_t *link = &s->subs;
+	struct kx_unsubscribe *body;
+	struct out o;
+
+	while (*link != KX_NONE && b->topics.subs[*link].sub_id != req->sub_id)
+		link = &b->topics.subs[*link].session_next;
+	if (*link != KX_NONE) {
+		uint32_t index = *link;
+
+		*link = b->topics.subs[index].session_next;
+		sub_unready(b, index);
+		kx_sub_close(&b->topics, index);
+		s->sub_count--;
+		s->info.subscriptions = s->sub_count;
+	}
+	if (!out_begin(b, s, KX_UNSUBSCRIBED, 0, sizeof(*body), &o))
+		return;
+	body = (struct kx_unsubscribe *)o.body;
+	*body = *req;
+	out_send(b, s, &o, sizeof(*body));
+}
+
+enum kx_drop request_frame(
+	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v)
+{
+	switch (v->hdr->type) {
+	case KX_PING:
+		ping(b, s, f, v);
+		return KX_DROP_NONE;
+	case KX_HEARTBEAT:
+		ack_due(b, s, true);
+		return KX_DROP_NONE;
+	case KX_CLOSE:
+		session_close(b, s);
+		return KX_DROP_NONE;
+	case KX_METADATA_REQ:
+		metadata(b, s, v);
+		return KX_DROP_NONE;
+	case KX_TOPICS_REQ:
+		topics_list(b, s, v);
+		return KX_DROP_NONE;
+	case KX_SUBSCRIBE:
+		return subscribe(b, s, v);
+	case KX_UNSUBSCRIBE:
+		unsubscribe(b, s, v);
+		return KX_DROP_NONE;
+	default:
+		return KX_DROP_FRAME_TYPE;
+	}
+}

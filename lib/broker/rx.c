@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "broker_pvt.h"
+
+/* A frame of a session that is known, from its own address. */
+static enum kx_drop session_frame(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v)
+{
+	switch (v->hdr->type) {
+	case KX_PRODUCE:
+		return produce_frame(b, s, f, v);
+	case KX_PRODUCE_FRAG:
+		return frag_frame(b, s, v);
+	case KX_CREDIT:
+		return consume_credit(b, s, v);
+	case KX_NAK:
+		return consume_nak(b, s, v);
+	case KX_RX_ACK:
+		return KX_DROP_NONE; /* we repair by offset; what it says of packets is of no use to us */
+	default:
+		return request_frame(b, s, f, v);
+	}
+}
+
+static void watch_holes(struct kx_broker *b, struct session *s)
+{
+	if (!s->gap_listed) {
+		s->gap_listed = true;
+		b->gap_list[b->gap_count++] = s->slot;
+	}
+	ack_due(b, s, true);
+}
+
+static enum kx_drop numbered_frame(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v)
+{
+	uint64_t pkt_no = v->hdr->pkt_no;
+	uint32_t floor_delta = v->hdr->floor_delta;
+	enum kx_drop drop = kx_rxwin_check_frame(&s->rx, pkt_no, floor_delta);
+
+	if (kx_unlikely(drop != KX_DROP_NONE)) {
+		if (drop == KX_DROP_PKT_DUPLICATE) {
+			kx_count(&s->info.duplicates, 1);
+			ack_due(b, s, true);
+		}
+		return drop;
+	}
+	b->close_packet = false;
+	drop = session_frame(b, s, f, v);
+	if ((drop != KX_DROP_NONE && !b->close_packet) || s->conn_id == 0)
+		return drop;
+	/* v is gone when the frame was forwarded: it carries another header now */
+	kx_rxwin_mark_frame(&s->rx, pkt_no, floor_delta, b->now_ns);
+	if (kx_unlikely(kx_rxwin_has_hole(&s->rx)))
+		watch_holes(b, s);
+	return drop;
+}
+
+static enum kx_drop known_frame(struct kx_broker *b, struct kx_frame *f, const struct kx_frame_view *v)
+{
+	struct session *s;
+	uint32_t slot;
+
+	if (!kx_map_get(&b->conn_map, v->hdr->conn_id, &slot)) {
+		setup_reset(b, f, v);
+		return KX_DROP_CONN_UNKNOWN;
+	}
+	s = session_of(b, slot);
+	if (kx_unlikely(!kx_addr_equal(&s->remote, &f->remote)))
+		return KX_DROP_CONN_PATH;
+	s->last_rx_ns = b->now_ns;
+	kx_count(&s->info.rx_frames, 1);
+	kx_count(&s->info.rx_bytes, f->bytes);
+	if (kx_unlikely(b->stopping))
+		return KX_DROP_BROKER_STOPPING;
+	return numbered_frame(b, s, f, v);
+}
+
+static enum kx_drop one_frame(struct kx_broker *b, struct kx_frame *f)
+{
+	struct kx_frame_view v;
+	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v);
+
+	if (kx_unlikely(drop != KX_DROP_NONE))
+		return drop;
+	if (kx_likely(v.hdr->type > KX_REFUSE))
+		return known_frame(b, f, &v);
+	if (b->stopping)
+		return KX_DROP_BROKER_STOPPING;
+	if (b->setup_left == 0)
+		return KX_DROP_SETUP_BUDGET;
+	b->setup_left--;
+	return v.hdr->type == KX_HELLO ? setup_hello(b, f, &v) : setup_auth(b, f, &v);
+}
+
+void kx_broker_rx(struct kx_broker *b, struct kx_frame *frames, unsigned int n, uint64_t now_ns)
+{
+	struct kx_ledger *ledger = b->config.ledger;
+	uint64_t handled = 0;
+
+	b->now_ns = now_ns;
+	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
+	for (unsigned int i = 0; i < n; i++) {
+		enum kx_drop drop;
+
+		if (i + 2 < n)
+			__builtin_prefetch(frames[i + 2].data);
+		drop = one_frame(b, &frames[i]);
+		if (kx_likely(drop == KX_DROP_NONE))
+			handled++;
+		else
+			kx_ledger_drop(ledger, drop);
+	}
+	kx_count(&ledger->handled, handled);
+}

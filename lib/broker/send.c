@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "broker_pvt.h"
+
+uint64_t next_pkt(struct session *s, uint32_t *floor_delta)
+{
+	uint64_t pkt_no = s->tx_next_pkt++;
+
+	*floor_delta = (uint32_t)KX_MIN(pkt_no - 1, FLOOR_BACK);
+	return pkt_no;
+}
+
+static bool out_buffer(struct kx_broker *b, uint32_t body_bytes, struct out *o)
+{
+	o->buf = b->ops->alloc(b->tx, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, &o->data);
+	if (kx_likely(o->buf != NULL))
+		return true;
+	kx_count(&b->config.ledger->built, 1);
+	kx_ledger_drop(b->config.ledger, KX_DROP_TX_NO_BUFFER);
+	return false;
+}
+
+bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, uint32_t handle,
+	uint32_t body_bytes, struct out *o)
+{
+	uint32_t floor_delta;
+	uint64_t pkt_no;
+
+	if (!out_buffer(b, body_bytes, o))
+		return false;
+	pkt_no = next_pkt(s, &floor_delta);
+	o->body = kx_frame_begin(o->data, type, s->conn_id, pkt_no, floor_delta, handle);
+	if (s->timed_pkt == 0) {
+		s->timed_pkt = pkt_no;
+		s->timed_ns = b->now_ns;
+	}
+	return true;
+}
+
+void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes)
+{
+	uint32_t bytes = (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes;
+
+	kx_frame_seal(o->data, bytes);
+	kx_count(&s->info.tx_frames, 1);
+	kx_count(&s->info.tx_bytes, bytes);
+	b->ops->send(b->tx, o->buf, bytes, &s->path);
+}
+
+bool out_begin_bare(
+	struct kx_broker *b, enum kx_frame_type type, uint64_t conn_id, uint32_t body_bytes, struct out *o)
+{
+	if (!out_buffer(b, body_bytes, o))
+		return false;
+	/* RESET names a connection and has no number of its own to take: the number 1 of no session */
+	o->body = kx_frame_begin(o->data, type, conn_id, conn_id == 0 ? 0 : 1, 0, 0);
+	return true;
+}
+
+void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *o, uint32_t body_bytes)
+{
+	uint32_t bytes = (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes;
+
+	kx_frame_seal(o->data, bytes);
+	b->ops->send(b->tx, o->buf, bytes, path);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
+#include "broker_pvt.h"
+
+static uint64_t nonce_key(const uint8_t *nonce)
+{
+	uint64_t key;
+
+	memcpy(&key, nonce, sizeof(key));
+	return key == 0 ? 1 : key;
+}
+
+struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce)
+{
+	uint32_t slot;
+
+	if (!kx_map_get(&b->nonce_map, nonce_key(nonce), &slot))
+		return NULL;
+	if (memcmp(b->sessions[slot].client_nonce, nonce, KX_NONCE_BYTES) != 0)
+		return NULL;
+	return &b->sessions[slot];
+}
+
+static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
+{
+	*s = (struct session){.slot = slot, .subs = KX_NONE, .tx_next_pkt = 1};
+	for (uint32_t i = 0; i < SESSION_PARTS; i++)
+		s->parts[i].producer = KX_NONE;
+	kx_rxwin_init(&s->rx);
+	kx_rtt_init(&s->rtt);
+	s->created_ns = s->last_rx_ns = b->now_ns;
+	s->next_heartbeat_ns = b->now_ns + b->config.conf->sessions.heartbeat_ms * UINT64_C(1000000);
+}
+
+struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const struct kx_frame *f)
+{
+	uint32_t slot = b->session_free, unused;
+	struct session *s;
+	uint64_t conn_id;
+
+	if (slot == KX_NONE || kx_map_get(&b->nonce_map, nonce_key(nonce), &unused))
+		return NULL;
+	do
+		conn_id = kx_auth_random_u64(b->auth);
+	while (conn_id == 0 || kx_map_get(&b->conn_map, conn_id, &unused));
+	s = session_of(b, slot);
+	session_reset(b, s, slot);
+	if (b->ops->path_of(b->tx, f, &s->path) != 0)
+		return NULL;
+	s->remote = f->remote;
+	memcpy(s->client_nonce, nonce, KX_NONCE_BYTES);
+	s->nonce_key = nonce_key(nonce);
+	if (kx_map_put(&b->conn_map, conn_id, slot) != 0)
+		return NULL;
+	if (kx_map_put(&b->nonce_map, s->nonce_key, slot) != 0) {
+		kx_map_del(&b->conn_map, conn_id);
+		return NULL;
+	}
+	b->session_free = b->session_next_free[slot];
+	s->conn_id = conn_id;
+	s->active_at = b->session_used;
+	b->active[b->session_used++] = slot;
+	s->info = (struct kx_session_info){.remote = f->remote, .created_ns = b->now_ns};
+	__atomic_store_n(
+		&s->info.conn_id, conn_id, __ATOMIC_RELEASE); /* pairs with kx_broker_session_info() */
+	return s;
+}
+
+static void list_remove(uint32_t *list, uint32_t *count, uint32_t slot)
+{
+	for (uint32_t i = 0; i < *count; i++) {
+		if (list[i] == slot) {
+			list[i] = list[--*count];
+			return;
+		}
+	}
+}
+
+static void subs_close(struct kx_broker *b, struct session *s)
+{
+	while (s->subs != KX_NONE) {
+		uint32_t sub = s->subs;
+
+		s->subs = b->topics.subs[sub].session_next;
+		sub_unready(b, sub);
+		kx_sub_close(&b->topics, sub);
+	}
+}
+
+void session_close(struct kx_broker *b, struct session *s)
+{
+	uint32_t last;
+
+	__atomic_store_n(&s->info.conn_id, 0, __ATOMIC_RELEASE);
+	subs_close(b, s);
+	frag_drop_session(b, s);
+	credit_release(b, s);
+	if (s->ack_due)
+		list_remove(b->ack_list, &b->ack_count, s->slot);
+	if (s->gap_listed)
+		list_remove(b->gap_list, &b->gap_count, s->slot);
+	if (s->wait_listed)
+		list_remove(b->wait_list, &b->wait_count, s->slot);
+	kx_map_del(&b->conn_map, s->conn_id);
+	kx_map_del(&b->nonce_map, s->nonce_key);
+	last = b->active[--b->session_used];
+	b->active[s->active_at] = last;
+	b->sessions[last].active_at = s->active_at;
+	s->conn_id = 0;
+	s->ack_due = s->gap_listed = s->wait_listed = false;
+	b->session_next_free[s->slot] = b->session_free;
+	b->session_free = s->slot;
+}
+
+void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code code)
+{
+	struct out o;
+	struct kx_close *body;
+
+	if (!out_begin(b, s, KX_CLOSE, 0, sizeof(*body), &o))
+		return;
+	body = (struct kx_close *)o.body;
+	*body = (struct kx_close){.code = code};
+	out_send(b, s, &o, sizeof(*body));
+}
+
+void ack_due(struct kx_broker *b, struct session *s, bool even_without_commit)
+{
+	s->ack_now |= even_without_commit;
+	if (s->ack_due)
+		return;
+	s->ack_due = true;
+	b->ack_list[b->ack_count++] = s->slot;
+}
