@@ -293,9 +293,12 @@ def main(argv):
     assert crc32c(b'123456789') == 0xE3069283
     if len(argv) == 3 and argv[1] == '--corpus':
         os.makedirs(argv[2], exist_ok=True)
-        for name, (_, _, data, _) in vectors().items():
+        seeds = {name: b'\x01' + data for name, (_, _, data, _) in vectors().items()}
+        seeds['unrepaired'] = b'\x00' + vectors()['produce_two'][2]
+        seeds['batch'] = b'\x03' + batch(FULL)
+        for name, data in seeds.items():
             with open(os.path.join(argv[2], name), 'wb') as f:
-                f.write(b'\x01' + data)
+                f.write(data)
         return 0
     if len(argv) == 2 and argv[1] == '--check':
         stale = [name for name, text in files().items()
