@@ -32,9 +32,8 @@ extern "C" {
 #define KX_DATAGRAM_DEFAULT_V4 1372  /**< KXP bytes in a 1400-byte IPv4 packet */
 #define KX_DATAGRAM_DEFAULT_V6 1232  /**< KXP bytes in a 1280-byte IPv6 packet */
 #define KX_HELLO_BYTES	       512   /**< HELLO and AUTH are padded to this; replies are never larger */
-#define KX_DATAGRAM_MIN_BYTES                                                                                \
-	576 /**< smallest datagram size a peer may name: the smallest fragment part fits */
-#define KX_MESSAGE_MAX_BYTES (16u << 20) /**< largest payload of one record */
+#define KX_DATAGRAM_MIN_BYTES  KX_DATAGRAM_DEFAULT_V6 /**< smallest datagram size a peer may name */
+#define KX_MESSAGE_MAX_BYTES   (16u << 20)	      /**< largest payload of one record */
 #define KX_BATCH_MAX_BYTES                                                                                   \
 	(KX_MESSAGE_MAX_BYTES + 4096u) /**< largest batch: with its header, key and headers */
 #define KX_LCORES_MAX	      256      /**< data lcores of a broker */
