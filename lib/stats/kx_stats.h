@@ -17,7 +17,7 @@ extern "C" {
 
 /**
  * Every reason a frame, datagram or batch is not delivered: X(identifier, telemetry key, text). The order is
- * the telemetry order; the name is the contract, the number is not. Adding one: doc/architecture.md. RX
+ * the telemetry order; the name is the contract, the number is not. Adding one: CONTRIBUTING.md. RX
  * reasons charge a received frame; those from `tx_` on charge a frame that was to be sent.
  */
 #define KX_DROP_LIST(X)                                                                                      \
