@@ -17,7 +17,7 @@ extern "C" {
 
 /**
  * Every reason a frame, datagram or batch is not delivered: X(identifier, telemetry key, text). The order is
- * the telemetry order; the name is the contract, the number is not. Adding one: CONTRIBUTING.md. RX
+ * the telemetry order; the name is the contract, the number is not. Adding one: doc/architecture.md. RX
  * reasons charge a received frame; those from `tx_` on charge a frame that was to be sent.
  */
 #define KX_DROP_LIST(X)                                                                                      \
@@ -118,14 +118,15 @@ const char *kx_drop_text(enum kx_drop reason);
 
 /**
  * The ledger of one data lcore. Closes when received == handled + sum(drops before KX_DROP_FIRST_TX) +
- * in_flight, where in_flight is what rests in hand-over rings (0 once stopped); and built == sent + sum(TX
- * drops).
+ * in_flight, where in_flight is what rests in hand-over rings (0 once stopped); and built == relayed + sent +
+ * sum(TX drops) + what waits in the TX arrays.
  */
 struct kx_ledger {
 	uint64_t received;    /**< frames taken from ports and hand-over rings by this lcore */
 	uint64_t handed_over; /**< of these, given to another lcore (counted there as received again) */
 	uint64_t handled;     /**< did their work */
 	uint64_t built;	      /**< frames given to TX, forwarded ones included */
+	uint64_t relayed;     /**< of built, given to the lcore that owns the TX queue (built there again) */
 	uint64_t sent;	      /**< frames that a TX queue took */
 	uint64_t drop[KX_DROP_COUNT];
 };
@@ -138,7 +139,7 @@ uint64_t kx_ledger_rx_dropped(const struct kx_ledger *l);
 uint64_t kx_ledger_tx_dropped(const struct kx_ledger *l);
 /** received - handed_over - handled - RX drops: 0 when the RX side closes. */
 int64_t kx_ledger_rx_open(const struct kx_ledger *l);
-/** built - sent - TX drops: 0 when the TX side closes. */
+/** built - relayed - sent - TX drops: 0 when the TX side closes. */
 int64_t kx_ledger_tx_open(const struct kx_ledger *l);
 
 /** Stages whose time is measured (telemetry /kaelix/latency): X(identifier, key). */

@@ -28,5 +28,6 @@ int64_t kx_ledger_rx_open(const struct kx_ledger *l)
 
 int64_t kx_ledger_tx_open(const struct kx_ledger *l)
 {
-	return (int64_t)(kx_counter_read(&l->built) - kx_counter_read(&l->sent) - kx_ledger_tx_dropped(l));
+	return (int64_t)(kx_counter_read(&l->built) - kx_counter_read(&l->relayed) -
+		kx_counter_read(&l->sent) - kx_ledger_tx_dropped(l));
 }
