@@ -227,24 +227,6 @@ static void test_rx_nak_fresh(void **state)
 	assert_int_equal(kx_rxwin_nak(&w, 301 * MS + 1, MS, 100 * MS, e, 64), 2);
 }
 
-/* Two holes seen at different times, and then silence: the second is named too, not before its allowance. */
-static void test_rx_nak_second(void **state)
-{
-	struct kx_nak_entry e[64];
-	struct kx_rxwin w;
-
-	(void)state;
-	kx_rxwin_init(&w);
-	take(&w, 2, 10 * MS);
-	take(&w, 4, 10 * MS + MS / 2);
-	assert_int_equal(kx_rxwin_nak(&w, 11 * MS, MS, 100 * MS, e, 64), 1);
-	assert_int_equal(e[0].first, 1);
-	assert_int_equal(kx_rxwin_nak(&w, 12 * MS - 1, MS, 100 * MS, e, 64), 0);
-	assert_int_equal(kx_rxwin_nak(&w, 12 * MS, MS, 100 * MS, e, 64), 1);
-	assert_int_equal(e[0].first, 3);
-	assert_int_equal(kx_rxwin_nak(&w, 13 * MS, MS, 100 * MS, e, 64), 0);
-}
-
 /* More holes than entries: further calls name the rest at once, each hole one time a round. */
 static void test_rx_nak_many(void **state)
 {
@@ -524,7 +506,6 @@ int main(void)
 		cmocka_unit_test(test_rx_nak_allowance),
 		cmocka_unit_test(test_rx_nak_backoff),
 		cmocka_unit_test(test_rx_nak_fresh),
-		cmocka_unit_test(test_rx_nak_second),
 		cmocka_unit_test(test_rx_nak_many),
 		cmocka_unit_test(test_tx_ack),
 		cmocka_unit_test(test_tx_rtt_lies),
