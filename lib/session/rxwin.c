@@ -62,8 +62,10 @@ void kx_rxwin_jump(struct kx_rxwin *w, uint64_t pkt_no, uint32_t floor_delta, ui
 	if (pkt_no < w->next_pkt || floor < w->next_pkt)
 		return;
 	kx_rxwin_floor(w, floor, now_ns);
-	if (floor > w->next_pkt) /* beyond all that was received: the bitmap is empty */
+	if (floor > w->next_pkt) { /* beyond all that was received: the bitmap is empty */
 		w->next_pkt = floor;
+		w->largest_pkt = floor - 1;
+	}
 	kx_rxwin_mark(w, pkt_no, now_ns);
 }
 
