@@ -163,17 +163,17 @@ bool conf_gateway4(struct kx_conf_port *port, const char *value, struct kx_text 
 {
 	uint8_t a[16];
 
+	port->has_gateway = strcmp(value, "none") != 0;
+	if (!port->has_gateway)
+		return true;
 	if (!parse_address(value, false, a, why))
 		return false;
 	memcpy(port->gateway, a, sizeof(port->gateway));
-	port->has_gateway = true;
 	return true;
 }
 
 bool conf_gateway6(struct kx_conf_port *port, const char *value, struct kx_text *why)
 {
-	if (!parse_address(value, true, port->gateway6, why))
-		return false;
-	port->has_gateway6 = true;
-	return true;
+	port->has_gateway6 = strcmp(value, "none") != 0;
+	return !port->has_gateway6 || parse_address(value, true, port->gateway6, why);
 }

@@ -256,8 +256,8 @@ enum kx_conf_type {
 	KX_CONF_T_NAME,	     /**< [A-Za-z0-9_-]{1,31} */
 	KX_CONF_T_LCORES,    /**< list of lcore ids and ranges, or `auto` */
 	KX_CONF_T_ADDRESSES, /**< list of IPv4 and IPv6 addresses with prefix length */
-	KX_CONF_T_IP4,	     /**< one IPv4 address */
-	KX_CONF_T_IP6,	     /**< one IPv6 address */
+	KX_CONF_T_IP4,	     /**< one IPv4 address, or none */
+	KX_CONF_T_IP6,	     /**< one IPv6 address, or none */
 };
 
 enum kx_conf_section {
@@ -282,7 +282,7 @@ struct kx_conf_key {
 	const char
 		*zero; /**< numbers: what 0 means, allowed besides min..max; NULL when 0 is nothing special */
 	const char *choices; /**< KX_CONF_T_CHOICE: separated by '|', in the order of the enum's values */
-	const char *def;     /**< default as it would be written; "" = must be given; "none" = absent */
+	const char *def;     /**< default as it would be written; "" = must be given */
 	uint16_t offset;     /**< in the section's struct */
 	uint8_t width;	     /**< bytes of the member that numbers, switches and choices are stored in */
 	const char *reason;  /**< what it does and why this default */

@@ -306,10 +306,10 @@ void kx_conf_key_allowed(const struct kx_conf_key *key, struct kx_text *out)
 			KX_CONF_ADDRS_MAX, KX_CONF_ADDRS_MAX);
 		break;
 	case KX_CONF_T_IP4:
-		kx_text_add(out, "an IPv4 unicast address such as 10.77.0.254");
+		kx_text_add(out, "none, or an IPv4 unicast address such as 10.77.0.254");
 		break;
 	case KX_CONF_T_IP6:
-		kx_text_add(out, "an IPv6 unicast address such as fe80::1");
+		kx_text_add(out, "none, or an IPv6 unicast address such as fe80::1");
 		break;
 	}
 }

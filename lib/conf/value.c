@@ -293,6 +293,6 @@ void conf_defaults(enum kx_conf_section section, void *data)
 
 	kx_text_init(&why, none, sizeof(none));
 	for (uint32_t i = 0; i < count; i++)
-		if (key[i].def[0] != '\0' && strcmp(key[i].def, "none") != 0)
+		if (key[i].def[0] != '\0')
 			conf_value(&key[i], data, key[i].def, &why);
 }
