@@ -81,6 +81,14 @@ static unsigned int acks_send(struct kx_broker *b)
 	return n - kept;
 }
 
+/* Before the first round trip is known, a guess that suits a network without disks in it. */
+#define NAK_BACKOFF_FIRST_NS UINT64_C(5000000)
+
+static uint64_t nak_backoff_ns(const struct session *s)
+{
+	return s->rtt.valid ? kx_rtt_pto_ns(&s->rtt) : NAK_BACKOFF_FIRST_NS;
+}
+
 /* NAK the holes that are due. False: the session has no holes any more. */
 static bool nak_holes(struct kx_broker *b, struct session *s)
 {
@@ -92,8 +100,8 @@ static bool nak_holes(struct kx_broker *b, struct session *s)
 
 	if (!kx_rxwin_has_hole(&s->rx))
 		return false;
-	n = kx_rxwin_nak(&s->rx, b->now_ns, kx_rtt_reorder_ns(&s->rtt), kx_rtt_pto_ns(&s->rtt), entries,
-		KX_ACK_RANGES_MAX);
+	n = kx_rxwin_nak(
+		&s->rx, b->now_ns, kx_rtt_reorder_ns(&s->rtt), nak_backoff_ns(s), entries, KX_ACK_RANGES_MAX);
 	bytes = (uint32_t)(sizeof(*nak) + n * sizeof(entries[0]));
 	if (n == 0 || !out_begin(b, s, KX_NAK, 0, bytes, &o))
 		return true;

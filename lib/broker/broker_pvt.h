@@ -5,8 +5,9 @@
 
 #include "kx_broker.h"
 
-#define SESSION_PARTS	   8 /* (partition, producer state) pairs a session remembers; a cache for plain topics \
-			      */
+#define SESSION_PARTS                                                                                        \
+	8 /* (partition, producer state) pairs a session remembers; a cache for plain topics                 \
+	   */
 #define SESSION_DIRTY	   32 /* producer states whose commit is to be acknowledged; more force an early frame */
 #define SESSION_BLOCKS	   16	 /* blocking partitions a session may hold credit for */
 #define FLOOR_BACK	   1024	 /* packets a client may still take out of order: we never repair by number */

@@ -261,6 +261,9 @@ static enum step deliver_next(
 	uint64_t offset;
 
 	if (kx_unlikely(kx_log_read(&p->log, &sub->cursor, max, &slice) == -ERANGE)) {
+		if (credit == 0)
+			return STEP_IDLE; /* a consumer that takes nothing is told once it does, not at each
+					     trim */
 		skip_trimmed(b, sub, p);
 		return STEP_SENT;
 	}

@@ -51,8 +51,7 @@ bool out_begin_bare(
 {
 	if (!out_buffer(b, body_bytes, o))
 		return false;
-	/* RESET names a connection and has no number of its own to take: the number 1 of no session */
-	o->body = kx_frame_begin(o->data, type, conn_id, conn_id == 0 ? 0 : 1, 0, 0);
+	o->body = kx_frame_begin(o->data, type, conn_id, 0, 0, 0);
 	return true;
 }
 

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "broker_rig.h"
+
+/* ---- transport */
+
+static void *rig_alloc(void *ctx, uint32_t bytes, uint8_t **data)
+{
+	(void)ctx;
+	*data = malloc(bytes);
+	return *data;
+}
+
+static void rig_buf_free(void *ctx, void *buf)
+{
+	(void)ctx;
+	free(buf);
+}
+
+static void keep(struct rig *r, uint8_t *data, uint32_t bytes, const struct kx_path *path, bool forwarded)
+{
+	struct kx_frame_view v;
+
+	assert_true(r->sent_count < RIG_SENT_MAX);
+	assert_int_equal(kx_frame_check(data, bytes, KX_FROM_BROKER, &v), KX_DROP_NONE);
+	r->sent[r->sent_count++] =
+		(struct rig_sent){.data = data, .bytes = bytes, .to = path->remote, .forwarded = forwarded};
+	kx_count(&r->ledger.built, 1);
+	kx_count(&r->ledger.sent, 1);
+}
+
+static void rig_tx(void *ctx, void *buf, uint32_t bytes, const struct kx_path *path)
+{
+	keep(ctx, buf, bytes, path, false);
+}
+
+static void rig_forward(void *ctx, struct kx_frame *f, uint32_t bytes, const struct kx_path *path)
+{
+	((struct rig *)ctx)->rx_buffers++;
+	keep(ctx, f->data, bytes, path, true);
+}
+
+static int rig_slice(void *ctx, void *buf, uint32_t head_bytes, const uint8_t *slice, uint32_t slice_bytes,
+	struct kx_pin *pin, const struct kx_path *path)
+{
+	uint8_t *whole = malloc(head_bytes + slice_bytes);
+
+	memcpy(whole, buf, head_bytes);
+	memcpy(whole + head_bytes, slice, slice_bytes);
+	kx_frame_seal(whole, head_bytes + slice_bytes);
+	free(buf);
+	keep(ctx, whole, head_bytes + slice_bytes, path, false);
+	pin->release(pin);
+	return 0;
+}
+
+static void rig_flush(void *ctx)
+{
+	(void)ctx;
+}
+
+static unsigned int rig_room(void *ctx)
+{
+	return ((struct rig *)ctx)->room;
+}
+
+static int rig_path_of(void *ctx, const struct kx_frame *f, struct kx_path *path)
+{
+	(void)ctx;
+	*path = (struct kx_path){.remote = f->remote, .datagram_bytes = KX_DATAGRAM_DEFAULT_V4};
+	return 0;
+}
+
+static const struct kx_transport_ops rig_ops = {
+	.alloc = rig_alloc,
+	.free = rig_buf_free,
+	.send = rig_tx,
+	.flush = rig_flush,
+	.room = rig_room,
+	.path_of = rig_path_of,
+	.forward = rig_forward,
+	.send_slice = rig_slice,
+};
+
+/* ---- rig */
+
+static struct kx_conf *load(const char *ini)
+{
+	struct kx_conf_errors *errs = calloc(1, sizeof(*errs));
+	struct kx_conf *conf;
+
+	if (kx_conf_load_memory("test.ini", ini, strlen(ini), &conf, errs) != 0)
+		fail_msg("%s", errs->text[0]);
+	free(errs);
+	return conf;
+}
+
+struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	struct kx_broker_config config = {0};
+
+	r->conf = load(ini);
+	r->now_ns = 1000000000;
+	r->room = 1024;
+	r->producer_id = 100;
+	assert_int_equal(kx_auth_secrets_init(&r->secrets), 0);
+	assert_int_equal(posix_memalign((void **)&r->log_memory, r->conf->memory.extent_bytes,
+				 r->conf->memory.log_bytes),
+		0);
+	assert_int_equal(posix_memalign((void **)&r->offsets, KX_CACHE_LINE,
+				 r->conf->partition_count * sizeof(*r->offsets)),
+		0);
+	memset(r->offsets, 0, r->conf->partition_count * sizeof(*r->offsets));
+	config = (struct kx_broker_config){.conf = r->conf,
+		.lcore_index = lcore_index,
+		.lcore_count = lcore_count,
+		.boot_id = 77,
+		.secrets = &r->secrets,
+		.transport = {&rig_ops, r},
+		.log_memory = r->log_memory,
+		.log_memory_bytes = r->conf->memory.log_bytes,
+		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
+		.rx_buffer_frames = 1024,
+		.offsets = r->offsets,
+		.ledger = &r->ledger,
+		.next_producer_id = &r->producer_id,
+		.cut_min_bytes = 512,
+		.slice_min_bytes = UINT32_MAX};
+	assert_int_equal(kx_broker_create(&config, &r->broker), 0);
+	return r;
+}
+
+void rig_forget(struct rig *r)
+{
+	for (unsigned int i = 0; i < r->sent_count; i++)
+		free(r->sent[i].data);
+	r->sent_count = 0;
+}
+
+void rig_free(struct rig *r)
+{
+	assert_int_equal(kx_ledger_rx_open(&r->ledger), 0);
+	assert_int_equal(kx_ledger_tx_open(&r->ledger), 0);
+	assert_int_equal(kx_broker_pins(r->broker), 0);
+	kx_broker_destroy(r->broker);
+	rig_forget(r);
+	kx_conf_free(r->conf);
+	free(r->log_memory);
+	free(r->offsets);
+	free(r);
+}
+
+enum kx_drop rig_rx(
+	struct rig *r, const void *frame, uint32_t bytes, const struct kx_addr *from, uint32_t flags)
+{
+	uint64_t before[KX_DROP_COUNT];
+	uint8_t *copy = malloc(bytes == 0 ? 1 : bytes);
+	struct kx_frame f = {.data = copy, .bytes = bytes, .flags = flags, .buf = copy, .rx_ns = r->now_ns};
+
+	memcpy(before, r->ledger.drop, sizeof(before));
+	memcpy(copy, frame, bytes);
+	f.remote = *from;
+	kx_count(&r->ledger.received, 1);
+	kx_broker_rx(r->broker, &f, 1, r->now_ns);
+	if (f.buf != NULL)
+		free(copy);
+	for (int i = 0; i < KX_DROP_COUNT; i++)
+		if (r->ledger.drop[i] != before[i])
+			return (enum kx_drop)i;
+	return KX_DROP_NONE;
+}
+
+void rig_turn(struct rig *r, uint64_t ns)
+{
+	r->now_ns += ns;
+	kx_broker_poll(r->broker, r->now_ns);
+	kx_broker_flushed(r->broker, r->now_ns);
+}
+
+const struct kx_frame_hdr *rig_find(struct rig *r, uint8_t type, unsigned int n)
+{
+	for (unsigned int i = 0; i < r->sent_count; i++) {
+		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)r->sent[i].data;
+
+		if (h->type == type && n-- == 0)
+			return h;
+	}
+	return NULL;
+}
+
+unsigned int rig_count(struct rig *r, uint8_t type)
+{
+	unsigned int n = 0;
+
+	while (rig_find(r, type, n) != NULL)
+		n++;
+	return n;
+}
+
+/* ---- sessions */
+
+struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
+{
+	struct rig_session s = {.rig = r, .next_pkt = 1, .floor_pkt = 1};
+	uint64_t buf[KX_HELLO_BYTES / 8] = {0};
+	uint8_t *frame = (uint8_t *)buf;
+	struct kx_hello *hello;
+	struct kx_auth *auth;
+	const struct kx_cookie *cookie;
+	char text[32];
+
+	snprintf(text, sizeof(text), "10.0.0.%u", host);
+	assert_int_equal(kx_addr_parse(text, port, &s.addr), 0);
+	rig_forget(r);
+	hello = (struct kx_hello *)kx_frame_begin(frame, KX_HELLO, 0, 0, 0, 0);
+	memset(hello->client_nonce, host, KX_NONCE_BYTES);
+	memcpy(hello->client_nonce + 1, &port, 2);
+	hello->version_min = hello->version_max = KX_WIRE_VERSION;
+	kx_frame_seal(frame, sizeof(buf));
+	assert_int_equal(rig_rx(r, frame, sizeof(buf), &s.addr, 0), KX_DROP_NONE);
+	assert_int_equal(rig_count(r, KX_COOKIE), 1);
+	assert_true(r->sent[0].bytes <= sizeof(buf));
+	cookie = rig_body(rig_find(r, KX_COOKIE, 0));
+
+	memset(buf, 0, sizeof(buf));
+	auth = (struct kx_auth *)kx_frame_begin(frame, KX_AUTH, 0, 0, 0, 0);
+	memcpy(auth->client_nonce, cookie->client_nonce, KX_NONCE_BYTES);
+	memcpy(auth->cookie, cookie->cookie, KX_COOKIE_BYTES);
+	memcpy(auth->broker_nonce, cookie->broker_nonce, KX_NONCE_BYTES);
+	auth->method = KX_AUTH_NONE;
+	auth->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
+	kx_frame_seal(frame, sizeof(buf));
+	rig_forget(r);
+	assert_int_equal(rig_rx(r, frame, sizeof(buf), &s.addr, 0), KX_DROP_NONE);
+	assert_int_equal(rig_count(r, KX_ACCEPT), 1);
+	assert_true(r->sent[0].bytes <= sizeof(buf));
+	memcpy(&s.accept, rig_body(rig_find(r, KX_ACCEPT, 0)), sizeof(s.accept));
+	s.conn_id = s.accept.conn_id;
+	s.producer_id = s.accept.producer_id;
+	s.producer_epoch = s.accept.producer_epoch;
+	rig_turn(r, 1000);
+	rig_forget(r);
+	return s;
+}
+
+enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uint32_t body_bytes)
+{
+	uint64_t buf[2048];
+	uint64_t pkt_no = s->next_pkt++;
+	uint8_t *at = kx_frame_begin((uint8_t *)buf, type, s->conn_id, pkt_no, 0, 0);
+
+	memcpy(at, body, body_bytes);
+	kx_frame_seal((uint8_t *)buf, sizeof(struct kx_frame_hdr) + body_bytes);
+	return rig_rx(s->rig, buf, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, &s->addr, 0);
+}
+
+enum kx_drop rig_produce(struct rig_session *s, uint64_t pkt_no, uint32_t partition, uint64_t first_seq,
+	uint32_t records, uint32_t flags)
+{
+	uint64_t buf[1024];
+	uint64_t number = pkt_no != 0 ? pkt_no : s->next_pkt;
+	uint8_t *at = kx_frame_begin((uint8_t *)buf, KX_PRODUCE, s->conn_id, number,
+		(uint32_t)(number - KX_MIN(number, s->floor_pkt)), 0);
+	struct kx_batch_writer w;
+	uint32_t bytes;
+
+	kx_batch_begin(&w, at, 8000, partition, s->producer_id, s->producer_epoch, first_seq, 0);
+	for (uint32_t i = 0; i < records; i++) {
+		uint8_t *value = kx_batch_claim(&w, 64);
+
+		assert_non_null(value);
+		memset(value, (int)(first_seq + i), 64);
+	}
+	bytes = (uint32_t)sizeof(struct kx_frame_hdr) + kx_batch_end(&w);
+	kx_frame_seal((uint8_t *)buf, bytes);
+	s->next_pkt = KX_MAX(s->next_pkt, number + 1);
+	return rig_rx(s->rig, buf, bytes, &s->addr, flags);
+}
+
+void rig_subscribe(struct rig_session *s, uint32_t partition, uint32_t sub_id, uint64_t from, uint64_t credit)
+{
+	struct kx_subscribe req = {.request_id = sub_id,
+		.partition = partition,
+		.start_offset = from,
+		.limit_bytes = credit,
+		.sub_id = sub_id};
+
+	assert_int_equal(rig_send(s, KX_SUBSCRIBE, &req, sizeof(req)), KX_DROP_NONE);
+}
+
+void rig_credit(struct rig_session *s, uint32_t sub_id, uint64_t next_offset, uint64_t limit_bytes)
+{
+	struct {
+		struct kx_receipt r;
+		struct kx_credit_entry e;
+	} body = {.r = {.next_pkt = 1, .entry_count = 1},
+		.e = {.sub_id = sub_id, .next_offset = next_offset, .limit_bytes = limit_bytes}};
+
+	assert_int_equal(rig_send(s, KX_CREDIT, &body, sizeof(body)), KX_DROP_NONE);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A broker under test: frames are made by hand, given in as exact-size heap buffers, and what it sends is
+ * kept. */
+#ifndef BROKER_RIG_H
+#define BROKER_RIG_H
+
+#include "kx_broker.h"
+
+#define RIG_SENT_MAX 4096
+
+struct rig_sent {
+	uint8_t *data;
+	uint32_t bytes;
+	struct kx_addr to;
+	bool forwarded;
+};
+struct rig {
+	struct kx_conf *conf;
+	struct kx_auth_secrets secrets;
+	struct kx_partition_offsets *offsets;
+	struct kx_ledger ledger;
+	struct kx_broker *broker;
+	uint8_t *log_memory;
+	uint64_t producer_id;
+	uint64_t now_ns;
+	unsigned int room;	 /* frames the port takes a turn */
+	unsigned int rx_buffers; /* received buffers the broker forwarded */
+	struct rig_sent sent[RIG_SENT_MAX];
+	unsigned int sent_count;
+};
+/* A client's session as its frames need it. */
+struct rig_session {
+	struct rig *rig;
+	struct kx_addr addr;
+	uint64_t conn_id, producer_id, next_pkt, floor_pkt;
+	uint32_t producer_epoch;
+	struct kx_accept accept;
+};
+
+struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count);
+void rig_free(struct rig *r);
+/* Give one frame in (copied to an exact-size buffer), run no poll. The reason it was dropped for, or
+ * KX_DROP_NONE. */
+enum kx_drop rig_rx(
+	struct rig *r, const void *frame, uint32_t bytes, const struct kx_addr *from, uint32_t flags);
+/* One turn: poll and flush; time goes on by `ns` before it. */
+void rig_turn(struct rig *r, uint64_t ns);
+void rig_forget(struct rig *r);
+/* n-th sent frame of a type since the last rig_forget(), checked; NULL when there is none. */
+const struct kx_frame_hdr *rig_find(struct rig *r, uint8_t type, unsigned int n);
+static inline const void *rig_body(const struct kx_frame_hdr *h)
+{
+	return h + 1;
+}
+unsigned int rig_count(struct rig *r, uint8_t type);
+
+/* HELLO, COOKIE, AUTH, ACCEPT from address 10.0.0.<host>:<port>. */
+struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port);
+/* Send a frame of a session; seals it. */
+enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uint32_t body_bytes);
+/* A PRODUCE with one batch of `records` values of 64 bytes, pkt_no 0: the next one. */
+enum kx_drop rig_produce(struct rig_session *s, uint64_t pkt_no, uint32_t partition, uint64_t first_seq,
+	uint32_t records, uint32_t flags);
+void rig_subscribe(
+	struct rig_session *s, uint32_t partition, uint32_t sub_id, uint64_t from, uint64_t credit);
+void rig_credit(struct rig_session *s, uint32_t sub_id, uint64_t next_offset, uint64_t limit_bytes);
+
+#endif
