@@ -22,7 +22,8 @@ static uint64_t unreserved(struct kx_broker *b, struct kx_partition *p)
 	uint64_t want = p->reserved_bytes + 2 * b->window_bytes;
 	uint64_t room;
 
-	kx_partition_reclaim(&b->topics, p, want);
+	if (kx_partition_reclaim(&b->topics, p, want))
+		partition_touched(b, p);
 	room = kx_log_room_bytes(&p->log, p->batch_max_bytes);
 	return room > p->reserved_bytes ? room - p->reserved_bytes : 0;
 }

@@ -59,8 +59,5 @@ bool kx_partition_reclaim(struct kx_topic_table *t, struct kx_partition *p, uint
 	if (p->subs == KX_NONE || kx_log_room_bytes(&p->log, p->batch_max_bytes) >= want_bytes)
 		return false;
 	acked = kx_partition_acked(t, p);
-	if (acked == UINT64_MAX || kx_log_trim_below(&p->log, acked, RECLAIM_EXTENTS) == 0)
-		return false;
-	p->dirty = true;
-	return true;
+	return acked != UINT64_MAX && kx_log_trim_below(&p->log, acked, RECLAIM_EXTENTS) != 0;
 }

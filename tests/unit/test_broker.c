@@ -252,6 +252,13 @@ static void test_a_blocking_log_stops_the_credit_and_loses_nothing(void **state)
 	receipt = rig_body(rig_find(r, KX_RX_ACK, 0));
 	assert_true(receipt->limit_bytes > limit + 10 * bytes);
 	assert_int_equal(receipt->blocked, KX_BLOCKED_NO);
+	/* and what is produced then is published and delivered */
+	rig_forget(r);
+	assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 17, 0), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_int_equal(rig_count(r, KX_DELIVER), 1);
+	assert_int_equal(r->offsets[P_BLOCK].next_offset, seq + 17);
+	assert_true(r->offsets[P_BLOCK].first_offset > 0);
 	rig_free(r);
 }
 
