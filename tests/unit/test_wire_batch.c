@@ -141,6 +141,22 @@ static void each_rule(void **state)
 	}
 }
 
+/* A frame that is one batch of one empty record. */
+static void smallest(void **state)
+{
+	(void)state;
+	uint8_t data[32 + KX_BATCH_MIN_BYTES] KX_ALIGNED(8);
+	struct kx_frame_view view;
+	struct kx_batch_writer w;
+
+	kx_batch_begin(&w, kx_frame_begin(data, KX_PRODUCE, 1, 1, 0, 0), KX_BATCH_MIN_BYTES, 0, 1, 1, 0, 0);
+	assert_non_null(kx_batch_claim(&w, 0));
+	assert_int_equal(kx_batch_end(&w), KX_BATCH_MIN_BYTES);
+	kx_frame_seal(data, sizeof(data));
+	assert_reason(kx_frame_check(data, sizeof(data), KX_FROM_CLIENT, &view), KX_DROP_NONE, "smallest");
+	assert_true(view.batch_count == 1 && view.record_count == 1);
+}
+
 static void cut(void **state)
 {
 	(void)state;
@@ -403,6 +419,15 @@ static void largest(void **state)
 	h->value_bytes++;
 	b->batch_bytes += 8;
 	assert_reason(kx_batch_check(memory, bytes + 8, false), KX_DROP_BATCH_RECORD, "one byte more");
+	kx_batch_begin(&w, memory, KX_BATCH_MAX_BYTES, 0, 1, 1, 0, 0);
+	struct kx_record timed = {.timestamp_ns = 1, .value_bytes = KX_MESSAGE_MAX_BYTES};
+	assert_non_null(kx_batch_claim_full(&w, &timed, NULL, 0));
+	assert_non_null(kx_batch_claim(&w, KX_BATCH_MAX_BYTES - w.used_bytes - 8));
+	assert_int_equal(kx_batch_end(&w), KX_BATCH_MAX_BYTES);
+	assert_reason(kx_batch_check(memory, KX_BATCH_MAX_BYTES, true), KX_DROP_NONE, "largest batch");
+	h->value_bytes++;
+	assert_reason(kx_batch_check(memory, KX_BATCH_MAX_BYTES, false), KX_DROP_BATCH_RECORD,
+		"one byte more, with a time");
 	b->batch_bytes = KX_BATCH_MAX_BYTES + 8;
 	assert_reason(kx_batch_check(memory, KX_BATCH_MAX_BYTES + 8, false), KX_DROP_BATCH_SHORT,
 		"batch too large");
@@ -413,6 +438,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_rule),
+		cmocka_unit_test(smallest),
 		cmocka_unit_test(cut),
 		cmocka_unit_test(in_frames),
 		cmocka_unit_test(iterate_full),

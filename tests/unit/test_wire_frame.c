@@ -258,6 +258,10 @@ static const struct change changes[] = {
 	{"accept", BODY_AT(kx_accept, datagram_bytes), 100, FIELD},
 	{"accept", BODY_AT(kx_accept, durability), 0, FIELD},
 	{"accept", BODY_AT(kx_accept, durability), 5, FIELD},
+	{"accept", BODY_AT(kx_accept, durability), KX_REPLICATED, KX_DROP_NONE},
+	{"accept", BODY_AT(kx_accept, lcore_count), KX_LCORES_MAX, KX_DROP_NONE},
+	{"accept", BODY_AT(kx_accept, datagram_bytes), KX_DATAGRAM_MIN_BYTES, KX_DROP_NONE},
+	{"accept", BODY_AT(kx_accept, datagram_bytes), KX_FRAME_MAX_BYTES, KX_DROP_NONE},
 	{"accept", BODY_AT(kx_accept, zero), 1, FIELD},
 	{"accept", 0, 0, 0, LENGTH, 8},
 	{"cookie", 0, 0, 0, LENGTH, 8},
@@ -276,6 +280,7 @@ static const struct change changes[] = {
 	{"metadata", BODY_AT(kx_metadata, partition_count), 3, FIELD},
 	{"metadata", BODY_AT(kx_metadata, durability), 0, FIELD},
 	{"metadata", BODY_AT(kx_metadata, durability), 5, FIELD},
+	{"metadata", BODY_AT(kx_metadata, durability), KX_REPLICATED, KX_DROP_NONE},
 	{"metadata", BODY_AT(kx_metadata, overrun), 2, FIELD},
 	{"metadata", BODY_AT(kx_metadata, code), 4, FIELD},
 	{"metadata", AFTER(kx_metadata, kx_metadata_entry, index), 3, FIELD},
@@ -283,6 +288,7 @@ static const struct change changes[] = {
 	{"topics", BODY_AT(kx_topics, entry_count), 1, LENGTH},
 	{"topics", BODY_AT(kx_topics, entry_count), UINT32_MAX, LENGTH},
 	{"topics", BODY_AT(kx_topics, topic_count), 1, FIELD},
+	{"topics", BODY_AT(kx_topics, topic_count), 2, KX_DROP_NONE},
 	{"topics", BODY_AT(kx_topics, first_index), UINT32_MAX, FIELD},
 	{"topics", AFTER(kx_topics, kx_topics_entry, partition_count), 0, FIELD},
 	{"topics", AFTER(kx_topics, kx_topics_entry, durability), 0, FIELD},
@@ -298,6 +304,7 @@ static const struct change changes[] = {
 	{"unsubscribed", BODY_AT(kx_unsubscribe, sub_id), 0, FIELD},
 	{"notice", BODY_AT(kx_notice, code), 0, FIELD},
 	{"notice", BODY_AT(kx_notice, code), 4, FIELD},
+	{"notice", BODY_AT(kx_notice, code), KX_NOTICE_CLOSED, KX_DROP_NONE},
 	{"not_owner", BODY_AT(kx_not_owner, pkt_no), 0, FIELD},
 	{"not_owner", BODY_AT(kx_not_owner, zero), 1, FIELD},
 	{"produce_refused", BODY_AT(kx_produce_refused, pkt_no), 0, FIELD},
@@ -312,6 +319,7 @@ static const struct change changes[] = {
 	{"rx_ack", BODY_AT(kx_receipt, largest_pkt), 899 + 4097, FIELD},
 	{"rx_ack", BODY_AT(kx_receipt, largest_pkt), UINT64_MAX, FIELD},
 	{"rx_ack", BODY_AT(kx_receipt, blocked), 6, FIELD},
+	{"rx_ack", BODY_AT(kx_receipt, blocked), KX_BLOCKED_DISK, KX_DROP_NONE},
 	{"rx_ack", BODY_AT(kx_receipt, entry_count), 1, FIELD},
 	{"rx_ack", BODY_AT(kx_receipt, range_count), 2, LENGTH},
 	{"rx_ack", BODY_AT(kx_receipt, range_count), 4, LENGTH},
@@ -329,6 +337,7 @@ static const struct change changes[] = {
 	{"commit_ack", BODY_AT(kx_receipt, next_pkt), 0, FIELD},
 	{"commit_ack", AFTER(kx_receipt, kx_commit_entry, level), 0, FIELD},
 	{"commit_ack", AFTER(kx_receipt, kx_commit_entry, level), 5, FIELD},
+	{"commit_ack", AFTER(kx_receipt, kx_commit_entry, level), KX_REPLICATED, KX_DROP_NONE},
 	{"commit_ack", AFTER(kx_receipt, kx_commit_entry, zero), 1, FIELD},
 	{"credit", BODY_AT(kx_receipt, entry_count), 0, LENGTH},
 	{"credit", AFTER(kx_receipt, kx_credit_entry, sub_id), 0, FIELD},
@@ -349,6 +358,7 @@ static const struct change changes[] = {
 	{"nak", AFTER(kx_nak, kx_nak_entry, last), 900 + 4096, FIELD},
 	{"nak_client", AFTER(kx_nak, kx_nak_entry, handle), 0, FIELD},
 	{"nak_client", AFTER(kx_nak, kx_nak_entry, last), 69999, FIELD},
+	{"nak_client", AFTER(kx_nak, kx_nak_entry, last), 70000, KX_DROP_NONE},
 	{"nak_client", 32 + 8 + 24, 4, 0, FIELD},	  /* handle of the bytes entry */
 	{"nak_client", 32 + 8 + 24 + 16, 4, 1200, FIELD}, /* nothing between begin and end */
 	{"nak_client", 32 + 8 + 24 + 16, 4, 604, FIELD},  /* not a multiple of 8 */
@@ -396,6 +406,100 @@ static void each_rule(void **state)
 		snprintf(what, sizeof(what), "change %u: %s byte %u = %llu", i, c->name, c->at,
 			(unsigned long long)c->value);
 		assert_reason(check(frame, bytes, wire_sample_find(c->name)->from), c->reason, what);
+	}
+}
+
+/* Grow a sample to `entries` entries, each a copy of the one at `from`, and count them at `count_at`. */
+static size_t repeat_entries(const char *name, size_t from, size_t entry_bytes, uint32_t entries,
+	size_t count_at, unsigned int count_bytes)
+{
+	build(name);
+	for (uint32_t i = 1; i < entries; i++)
+		memcpy(frame + from + i * entry_bytes, frame + from, entry_bytes);
+	put_value(frame + count_at, entries, count_bytes);
+	return from + entries * entry_bytes;
+}
+
+/* As many entries as a frame may have, and one more. */
+static void most_entries(void **state)
+{
+	(void)state;
+	const size_t receipt_end = 32 + sizeof(struct kx_receipt), nak_end = 32 + sizeof(struct kx_nak);
+	static const struct {
+		const char *name;
+		uint8_t entry_bytes;
+	} kinds[] = {{"commit_ack", sizeof(struct kx_commit_entry)},
+		{"credit", sizeof(struct kx_credit_entry)},
+		{"heartbeat_broker", sizeof(struct kx_heartbeat_entry)}};
+	struct kx_ack_range *range = (struct kx_ack_range *)(frame + receipt_end);
+	size_t bytes;
+
+	for (unsigned int i = 0; i < KX_DIM(kinds); i++) {
+		for (uint32_t n = KX_ENTRIES_MAX; n <= KX_ENTRIES_MAX + 1; n++) {
+			bytes = repeat_entries(kinds[i].name, receipt_end, kinds[i].entry_bytes, n,
+				32 + offsetof(struct kx_receipt, entry_count), 2);
+			kx_frame_seal(frame, bytes);
+			assert_reason(check(frame, bytes, wire_sample_find(kinds[i].name)->from),
+				n > KX_ENTRIES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, kinds[i].name);
+		}
+	}
+	for (uint32_t n = KX_ENTRIES_MAX; n <= KX_ENTRIES_MAX + 1; n++) {
+		bytes = repeat_entries("nak", nak_end, sizeof(struct kx_nak_entry), n, 32, 4);
+		kx_frame_seal(frame, bytes);
+		assert_reason(check(frame, bytes, KX_FROM_BROKER),
+			n > KX_ENTRIES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, "nak");
+	}
+	for (uint32_t n = KX_ACK_RANGES_MAX; n <= KX_ACK_RANGES_MAX + 1; n++) {
+		bytes = repeat_entries("rx_ack", receipt_end, sizeof(struct kx_ack_range), n,
+			32 + offsetof(struct kx_receipt, range_count), 1);
+		for (uint32_t i = 0; i < n; i++)
+			range[i] = (struct kx_ack_range){.start = 1 + 100 * i, .count = 99};
+		put_value(frame + 32 + offsetof(struct kx_receipt, largest_pkt), 899 + 4096, 8);
+		kx_frame_seal(frame, bytes);
+		assert_reason(check(frame, bytes, KX_FROM_BROKER),
+			n > KX_ACK_RANGES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, "rx_ack");
+	}
+}
+
+/* Nothing but zeros where a name belongs. */
+static void empty_names(void **state)
+{
+	(void)state;
+	size_t bytes = build("metadata_req");
+
+	memset(frame + 32 + offsetof(struct kx_metadata_req, topic_bytes), 0, 2 + KX_TOPIC_NAME_MAX + 1);
+	kx_frame_seal(frame, bytes);
+	assert_reason(check(frame, bytes, KX_FROM_CLIENT), KX_DROP_FRAME_FIELD, "empty topic");
+	bytes = build("topics");
+	memset(frame + 32 + sizeof(struct kx_topics) + offsetof(struct kx_topics_entry, name_bytes), 0,
+		1 + KX_TOPIC_NAME_MAX + 1);
+	kx_frame_seal(frame, bytes);
+	assert_reason(check(frame, bytes, KX_FROM_BROKER), KX_DROP_FRAME_FIELD, "empty name in a list");
+}
+
+/* The smallest batch as one fragment, and parts of the smallest size. */
+static void small_fragments(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t batch_bytes, offset, frag_bytes, part_bytes;
+		enum kx_drop reason;
+	} parts[] = {{80, 0, 80, 512, KX_DROP_NONE}, {520, 0, 512, 512, KX_DROP_NONE},
+		{520, 512, 8, 512, KX_DROP_NONE}, {520, 0, 504, 504, KX_DROP_FRAME_FIELD},
+		{72, 0, 72, 512, KX_DROP_FRAME_FIELD}};
+
+	for (unsigned int i = 0; i < KX_DIM(parts); i++) {
+		size_t bytes = 32 + sizeof(struct kx_frag) + parts[i].frag_bytes;
+		struct kx_frag *f = (struct kx_frag *)(frame + 32);
+
+		build("produce_frag");
+		f->batch_bytes = parts[i].batch_bytes;
+		f->frag_offset = parts[i].offset;
+		f->frag_bytes = parts[i].frag_bytes;
+		f->part_bytes = parts[i].part_bytes;
+		f->frag_crc = kx_crc32c(0, f + 1, f->frag_bytes);
+		kx_frame_seal(frame, bytes);
+		assert_reason(check(frame, bytes, KX_FROM_CLIENT), parts[i].reason, "part");
 	}
 }
 
@@ -481,6 +585,9 @@ int main(void)
 		cmocka_unit_test(cut_and_sealed),
 		cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(each_rule),
+		cmocka_unit_test(most_entries),
+		cmocka_unit_test(empty_names),
+		cmocka_unit_test(small_fragments),
 		cmocka_unit_test(check_value),
 		cmocka_unit_test(largest),
 		cmocka_unit_test(noise),
