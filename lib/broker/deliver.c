@@ -144,7 +144,7 @@ static bool send_as_slice(
 	if (slice->bytes < b->config.slice_min_bytes || b->ops->send_slice == NULL ||
 		pool->pins >= pool->total / PINS_SHARE)
 		return false;
-	kx_frame_seal(o->data, sizeof(struct kx_frame_hdr));
+	kx_frame_seal(o->data, sizeof(struct kx_frame_hdr) + slice->bytes);
 	pin = kx_extent_pin(pool, slice->extent);
 	if (b->ops->send_slice(b->tx, o->buf, sizeof(struct kx_frame_hdr), slice->data, slice->bytes, pin,
 		    &s->path) != 0) {

@@ -53,7 +53,6 @@ static int rig_slice(void *ctx, void *buf, uint32_t head_bytes, const uint8_t *s
 
 	memcpy(whole, buf, head_bytes);
 	memcpy(whole + head_bytes, slice, slice_bytes);
-	kx_frame_seal(whole, head_bytes + slice_bytes);
 	free(buf);
 	keep(ctx, whole, head_bytes + slice_bytes, path, false);
 	pin->release(pin);
@@ -103,6 +102,12 @@ static struct kx_conf *load(const char *ini)
 
 struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count)
 {
+	return rig_new_slices(ini, lcore_index, lcore_count, UINT32_MAX);
+}
+
+struct rig *rig_new_slices(
+	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
+{
 	struct rig *r = calloc(1, sizeof(*r));
 	struct kx_broker_config config = {0};
 
@@ -132,7 +137,7 @@ struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count)
 		.ledger = &r->ledger,
 		.next_producer_id = &r->producer_id,
 		.cut_min_bytes = 512,
-		.slice_min_bytes = UINT32_MAX};
+		.slice_min_bytes = slice_min_bytes};
 	assert_int_equal(kx_broker_create(&config, &r->broker), 0);
 	return r;
 }

@@ -38,6 +38,9 @@ struct rig_session {
 };
 
 struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count);
+/* The same; deliveries of at least slice_min_bytes leave as slices of log memory. */
+struct rig *rig_new_slices(
+	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes);
 void rig_free(struct rig *r);
 /* Give one frame in (copied to an exact-size buffer), run no poll. The reason it was dropped for, or
  * KX_DROP_NONE. */

@@ -139,6 +139,25 @@ static void test_cut_through_and_copy_give_the_same_bytes(void **state)
 	rig_free(r);
 }
 
+static void test_slices_are_whole_frames(void **state)
+{
+	struct rig *r = rig_new_slices(ini, 0, 1, 512);
+	struct rig_session p = rig_connect(r, 1, 5000), c = rig_connect(r, 2, 5000);
+	struct kx_frame_view v;
+
+	(void)state;
+	rig_subscribe(&c, P_TRIM, 1, 0, 1 << 20);
+	rig_forget(r);
+	assert_int_equal(rig_produce(&p, 0, P_TRIM, 0, 17, 0), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_int_equal(kx_broker_counters(r->broker)->slice_frames, 1);
+	assert_int_equal(rig_count(r, KX_DELIVER), 1);
+	for (unsigned int i = 0; i < r->sent_count; i++)
+		assert_int_equal(
+			kx_frame_check(r->sent[i].data, r->sent[i].bytes, KX_FROM_BROKER, &v), KX_DROP_NONE);
+	rig_free(r);
+}
+
 static void test_consumer_credit_is_obeyed(void **state)
 {
 	struct rig *r = rig_new(ini, 0, 1);
@@ -584,6 +603,7 @@ int main(void)
 		cmocka_unit_test(test_duplicates_are_stored_once),
 		cmocka_unit_test(test_a_gap_is_held_and_repaired),
 		cmocka_unit_test(test_cut_through_and_copy_give_the_same_bytes),
+		cmocka_unit_test(test_slices_are_whole_frames),
 		cmocka_unit_test(test_consumer_credit_is_obeyed),
 		cmocka_unit_test(test_a_lying_consumer_is_named),
 		cmocka_unit_test(test_trimmed_offsets_are_told),
