@@ -9,7 +9,9 @@
  * Attach and detach while no thread uses the queue (before it starts, after it stopped); the callbacks run on
  * the thread that owns it. On TX a frame that is lost or held back leaves its place in the burst to a filler
  * (a 60-byte frame to 02:00:00:00:00:00, EtherType 0x88B5, that every receiver ignores), because a TX
- * callback cannot shorten a burst without its caller taking the rest for unsent.
+ * callback cannot shorten a burst without its caller taking the rest for unsent. Frames that the port does
+ * not take and that are offered again are judged once only. TX frames held back are also released by calls of
+ * the RX queue of the same number: the same thread polls both.
  */
 #ifndef KX_IMPAIR_H
 #define KX_IMPAIR_H
