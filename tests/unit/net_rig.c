@@ -94,6 +94,50 @@ struct rte_mbuf *rig_mbuf(struct rte_mempool *pool, const void *frame, unsigned 
 	return m;
 }
 
+static void exact_free(void *addr, void *opaque)
+{
+	free(addr);
+	free(opaque);
+}
+
+struct rte_mbuf *rig_exact(struct rte_mempool *pool, const void *frame, unsigned int bytes)
+{
+	struct rte_mbuf_ext_shared_info *info = calloc(1, sizeof(*info));
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	assert_non_null(info);
+	assert_non_null(m);
+	info->free_cb = exact_free;
+	info->fcb_opaque = info;
+	rte_mbuf_ext_refcnt_set(info, 1);
+	rte_pktmbuf_attach_extbuf(m, kx_test_exact(frame, bytes), 0, (uint16_t)bytes, info);
+	m->data_len = (uint16_t)bytes;
+	m->pkt_len = bytes;
+	m->port = 0;
+	return m;
+}
+
+unsigned int rig_rx(struct rig *r, struct rte_mbuf *m, struct kx_frame *f)
+{
+	return kx_net_rx(r->net, &m, 1, 1000, f);
+}
+
+void rig_drops(struct rig *r, const void *frame, unsigned int bytes, enum kx_drop reason)
+{
+	unsigned int before = rte_mempool_avail_count(r->pool);
+	uint64_t was = r->ledger.drop[reason], all = kx_ledger_rx_dropped(&r->ledger);
+	struct kx_frame f;
+
+	assert_int_equal(rig_rx(r, rig_exact(r->pool, frame, bytes), &f), 0);
+	if (r->ledger.drop[reason] != was + 1)
+		for (int i = 0; i < KX_DROP_COUNT; i++)
+			if (r->ledger.drop[i] != 0)
+				print_message("%s %lu\n", kx_drop_key((enum kx_drop)i), r->ledger.drop[i]);
+	assert_int_equal(r->ledger.drop[reason], was + 1);
+	assert_int_equal(kx_ledger_rx_dropped(&r->ledger), all + 1);
+	assert_int_equal(rte_mempool_avail_count(r->pool), before);
+}
+
 /* ---- checksums, by the book: byte pairs in network order */
 
 static uint32_t sum_bytes(uint32_t sum, const uint8_t *p, unsigned int n)

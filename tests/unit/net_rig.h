@@ -29,6 +29,13 @@ void rig_close(struct rig *r);
 /** A frame of `bytes` bytes in a fresh mbuf. */
 struct rte_mbuf *rig_mbuf(struct rte_mempool *pool, const void *frame, unsigned int bytes);
 
+/** The same in heap memory that ends with the frame, so that a sanitizer sees a read behind it. */
+struct rte_mbuf *rig_exact(struct rte_mempool *pool, const void *frame, unsigned int bytes);
+/** Give one frame to kx_net_rx(). @return frames that came out (0 or 1) */
+unsigned int rig_rx(struct rig *r, struct rte_mbuf *m, struct kx_frame *f);
+/** Give a frame that must be dropped for `reason` and nothing else; the mbuf comes back. */
+void rig_drops(struct rig *r, const void *frame, unsigned int bytes, enum kx_drop reason);
+
 /** What a frame made by hand says; rig_frame() fills lengths and checksums. */
 struct rig_spec {
 	uint8_t from, to; /* host ids, as in rig_conf() */
