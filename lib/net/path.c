@@ -91,6 +91,25 @@ int kx_net_path_to(struct kx_net *net, const struct kx_addr *remote, uint16_t lo
 	return 0;
 }
 
+/**
+ * One's complement sum of an mbuf chain from `off` in its first buffer on. (rte_raw_cksum_mbuf() of
+ * DPDK 22.11 loses carries behind a buffer of odd length.)
+ */
+static uint16_t chain_sum(const struct rte_mbuf *m, uint32_t off)
+{
+	uint64_t sum = 0;
+	uint32_t done = 0;
+
+	for (; m != NULL; m = m->next, off = 0) {
+		uint16_t part =
+			rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const uint8_t *, off), m->data_len - off);
+
+		sum += (done & 1) != 0 ? rte_bswap16(part) : part;
+		done += m->data_len - off;
+	}
+	return kx_sum_fold(sum);
+}
+
 void kx_net_udp_checksum(const struct kx_net_if *nif, const struct kx_path *path, struct rte_mbuf *m)
 {
 	bool v4 = kx_addr_is_v4(&path->remote);
@@ -99,7 +118,7 @@ void kx_net_udp_checksum(const struct kx_net_if *nif, const struct kx_path *path
 	uint8_t *udp_at = rte_pktmbuf_mtod_offset(m, uint8_t *, off), *ip = udp_at - l3;
 	struct rte_udp_hdr *udp = (struct rte_udp_hdr *)udp_at;
 	uint64_t sum = (uint64_t)udp->dgram_len + RTE_BE16(KX_IP_PROTO_UDP);
-	uint16_t data = 0;
+	uint16_t data;
 
 	for (uint32_t i = v4 ? 12 : 8; i < l3; i += 4)
 		sum += kx_load32(ip + i);
@@ -111,11 +130,7 @@ void kx_net_udp_checksum(const struct kx_net_if *nif, const struct kx_path *path
 		return;
 	}
 	udp->dgram_cksum = 0;
-	if (m->nb_segs == 1)
-		data = rte_raw_cksum(udp, m->data_len - off);
-	else
-		rte_raw_cksum_mbuf(m, off, m->pkt_len - off, &data);
-	data = (uint16_t)~kx_sum_fold(sum + data);
+	data = (uint16_t)~kx_sum_fold(sum + chain_sum(m, off));
 	udp->dgram_cksum = data != 0 ? data : 0xffff;
 }
 
