@@ -318,7 +318,7 @@ static bool store_copy(struct kx_broker *b, struct kx_partition *p, uint32_t ind
 	struct kx_batch_hdr *batch = batch_of(b, &b->reassemblies[index]);
 
 	if (batch->batch_bytes > b->topics.pool.extent_bytes / 4 ||
-		kx_log_append(&p->log, batch, b->real_ns) == NULL)
+		kx_log_append(&p->log, batch, b->real_ns, NULL) == NULL)
 		return false;
 	kx_extent_put(&b->topics.pool, b->reassemblies[index].extents[0]);
 	return true;

@@ -95,33 +95,34 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 	return KX_DROP_NONE;
 }
 
-/* Append in the producer's order; trims where the topic says so. NULL: no room. */
-static struct kx_batch_hdr *append(struct kx_broker *b, struct session *s, struct kx_partition *p,
-	struct kx_producer *st, const struct kx_batch_hdr *batch)
+/* Append in the producer's order; trims where the topic says so. False: no room. `h` gets the header as
+ * stored. */
+static bool append(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st,
+	const struct kx_batch_hdr *batch, struct kx_batch_hdr *h)
 {
-	struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns);
+	const struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns, h);
 
 	for (int i = 0; kx_unlikely(copy == NULL) && !p->block && i < TRIMS_PER_APPEND; i++) {
 		if (!kx_log_trim(&p->log))
-			return NULL;
+			return false;
 		p->trimmed++;
-		copy = kx_log_append(&p->log, batch, b->real_ns);
+		copy = kx_log_append(&p->log, batch, b->real_ns, h);
 	}
 	if (kx_unlikely(copy == NULL))
-		return NULL;
-	kx_producer_stored(st, copy->first_seq, copy->record_count, copy->base_offset);
+		return false;
+	kx_producer_stored(st, h->first_seq, h->record_count, h->base_offset);
 	st->last_ns = b->now_ns;
-	kx_count(&p->messages_in, copy->record_count);
-	kx_count(&p->bytes_in, copy->batch_bytes);
-	kx_count(&s->info.messages_in, copy->record_count);
-	kx_count(&b->counters.messages_in, copy->record_count);
+	kx_count(&p->messages_in, h->record_count);
+	kx_count(&p->bytes_in, h->batch_bytes);
+	kx_count(&s->info.messages_in, h->record_count);
+	kx_count(&b->counters.messages_in, h->record_count);
 	kx_count(&b->counters.batches_in, 1);
 	if (p->turn != b->turn) {
 		p->turn = b->turn;
-		p->turn_offset = copy->base_offset;
+		p->turn_offset = h->base_offset;
 	}
 	partition_touched(b, p);
-	return copy;
+	return true;
 }
 
 /* The held batch at the list's head is next. False: it stays (no room). */
@@ -129,10 +130,11 @@ static bool store_held(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st, uint32_t held)
 {
 	struct kx_held *h = &b->topics.held[held];
+	struct kx_batch_hdr stored;
 
 	if (h->large != KX_NONE)
 		return frag_store(b, p, st, h->large) == 0;
-	if (append(b, s, p, st, kx_held_batch(&b->topics, held)) == NULL)
+	if (!append(b, s, p, st, kx_held_batch(&b->topics, held), &stored))
 		return false;
 	if (p->block)
 		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
@@ -190,7 +192,7 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 	uint32_t producer, struct kx_frame *f, const struct kx_batch_hdr *batch, bool alone)
 {
 	struct kx_producer *st = &b->topics.producers[producer];
-	struct kx_batch_hdr *stored;
+	struct kx_batch_hdr stored;
 
 	if (kx_unlikely(batch->first_seq < st->next_seq)) {
 		kx_count(&p->duplicates, 1);
@@ -206,17 +208,16 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		return hold(b, s, p, st, batch);
 	if (b->turn_rx_ns == 0)
 		b->turn_rx_ns = f->rx_ns;
-	stored = append(b, s, p, st, batch);
-	if (kx_unlikely(stored == NULL)) {
+	if (kx_unlikely(!append(b, s, p, st, batch, &stored))) {
 		ack_due(b, s, true);
 		return KX_DROP_LOG_FULL;
 	}
-	credit_used(b, s, stored->batch_bytes);
+	credit_used(b, s, stored.batch_bytes);
 	produce_commit_dirty(b, s, producer);
 	if (kx_unlikely(st->held_head != KX_NONE))
 		produce_drain(b, s, p, st);
 	else if (alone)
-		deliver_cut(b, p, f, stored);
+		deliver_cut(b, p, f, &stored);
 	return KX_DROP_NONE;
 }
 

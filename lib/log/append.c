@@ -80,11 +80,11 @@ static void index_batch(struct kx_log *log, struct kx_extent *e)
 	e->index_due = e->used_bytes + KX_LOG_INDEX_STEP;
 }
 
-struct kx_batch_hdr *kx_log_append(
-	struct kx_log *log, const struct kx_batch_hdr *batch, uint64_t append_time_ns)
+struct kx_batch_hdr *kx_log_append(struct kx_log *log, const struct kx_batch_hdr *batch,
+	uint64_t append_time_ns, struct kx_batch_hdr *stamped)
 {
 	uint32_t bytes = batch->batch_bytes;
-	struct kx_batch_hdr *copy;
+	struct kx_batch_hdr header = *batch, *copy;
 	struct kx_extent *e;
 
 	if (kx_unlikely(bytes > log->pool->extent_bytes))
@@ -98,11 +98,14 @@ struct kx_batch_hdr *kx_log_append(
 	if (e->used_bytes >= e->index_due)
 		index_batch(log, e);
 	copy = (struct kx_batch_hdr *)(kx_extent_data(log->pool, log->active) + e->used_bytes);
-	memcpy(copy, batch, bytes);
-	kx_batch_stamp(copy, log->next_offset, log->log_epoch, append_time_ns);
+	kx_batch_stamp(&header, log->next_offset, log->log_epoch, append_time_ns);
+	memcpy(copy, &header, sizeof(header));
+	memcpy(copy + 1, batch + 1, bytes - sizeof(header));
+	if (stamped != NULL)
+		*stamped = header;
 	e->used_bytes += bytes;
-	e->next_offset += batch->record_count;
-	kx_count(&log->next_offset, batch->record_count);
+	e->next_offset += header.record_count;
+	kx_count(&log->next_offset, header.record_count);
 	kx_count(&log->appended_bytes, bytes);
 	return copy;
 }

@@ -95,11 +95,12 @@ uint64_t kx_log_room_bytes(const struct kx_log *log, uint32_t batch_max_bytes);
 
 /**
  * Append a checked batch: copies it and stamps offset, epoch, time and header CRC in the copy.
+ * @param stamped  gets the header as stored (the copy itself may not be in any cache); may be NULL
  * @return the copy in the log; NULL when a new extent is needed and the quota or the pool has none (trim
  * first).
  */
-struct kx_batch_hdr *kx_log_append(
-	struct kx_log *log, const struct kx_batch_hdr *batch, uint64_t append_time_ns);
+struct kx_batch_hdr *kx_log_append(struct kx_log *log, const struct kx_batch_hdr *batch,
+	uint64_t append_time_ns, struct kx_batch_hdr *stamped);
 
 /**
  * Link a large batch that was assembled in the chain of extents starting at `first` (pieces of extent_bytes,

@@ -122,10 +122,24 @@ uint32_t kx_batch_end(struct kx_batch_writer *w)
 	return w->used_bytes;
 }
 
+/*
+ * The CRC is computed from the values, not from the batch: the stores before it are too narrow and too fresh
+ * to be loaded again without a stall.
+ */
+static uint32_t stamp_crc(uint64_t base_offset, uint32_t log_epoch, uint64_t append_time_ns,
+	uint32_t data_crc, uint32_t batch_bytes)
+{
+	const uint64_t words[3] = {log_epoch | base_offset << 32, base_offset >> 32 | append_time_ns << 32,
+		append_time_ns >> 32 | (uint64_t)data_crc << 32};
+	uint32_t state = wire_crc_step(wire_crc_step(wire_crc_step(~0u, words[0]), words[1]), words[2]);
+
+	return wire_crc_end32(state, batch_bytes);
+}
+
 void kx_batch_stamp(struct kx_batch_hdr *b, uint64_t base_offset, uint32_t log_epoch, uint64_t append_time_ns)
 {
+	b->header_crc = stamp_crc(base_offset, log_epoch, append_time_ns, b->data_crc, b->batch_bytes);
 	b->log_epoch = log_epoch;
 	b->base_offset = base_offset;
 	b->append_time_ns = append_time_ns;
-	b->header_crc = kx_batch_header_crc(b);
 }

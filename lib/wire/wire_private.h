@@ -50,6 +50,16 @@ static KX_ALWAYS_INLINE uint32_t wire_crc_step(uint32_t state, uint64_t word)
 #endif
 }
 
+/** Last four bytes, and the final xor. */
+static KX_ALWAYS_INLINE uint32_t wire_crc_end32(uint32_t state, uint32_t word)
+{
+#ifdef __SSE4_2__
+	return ~__builtin_ia32_crc32si(state, word);
+#else
+	return kx_crc32c(~state, &word, sizeof(word));
+#endif
+}
+
 /* Bytes of the frame that its check value covers. The caller knows that the header is there. */
 static KX_ALWAYS_INLINE size_t wire_covered_bytes(const struct kx_frame_hdr *h, size_t bytes)
 {

@@ -66,7 +66,7 @@ static void test_append_stamps_and_reads_back(void **state)
 
 	for (uint64_t i = 0; i < 10; i++) {
 		struct kx_batch_hdr *b = make_batch((uint8_t *)buf, sizeof(buf), i * 3, 3, 40);
-		struct kx_batch_hdr *copy = kx_log_append(&f->log, b, 1000 + i);
+		struct kx_batch_hdr *copy = kx_log_append(&f->log, b, 1000 + i, NULL);
 
 		assert_non_null(copy);
 		assert_int_equal(copy->base_offset, i * 3);
@@ -94,8 +94,8 @@ static void test_seek_inside_a_batch_gives_its_start(void **state)
 	struct kx_log_cursor c;
 
 	for (uint64_t i = 0; i < 200; i++)
-		assert_non_null(
-			kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), i * 5, 5, 64), 1));
+		assert_non_null(kx_log_append(
+			&f->log, make_batch((uint8_t *)buf, sizeof(buf), i * 5, 5, 64), 1, NULL));
 	for (uint64_t o = 0; o < 1000; o++) {
 		assert_int_equal(kx_log_seek(&f->log, o, &c), 0);
 		assert_int_equal(c.offset, o - o % 5);
@@ -114,14 +114,14 @@ static void test_full_log_refuses_until_trimmed(void **state)
 	uint64_t n = 0, first;
 
 	assert_int_equal(kx_log_seek(&f->log, 0, &old), 0);
-	while (kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1) != NULL)
+	while (kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1, NULL) != NULL)
 		n++;
 	assert_true(n >= 4 * (EXTENT / 1080) && n <= 4 * (EXTENT / 1080 + 1));
 	assert_true(kx_log_room_bytes(&f->log, 1500) < EXTENT);
 	assert_true(kx_log_trim(&f->log));
 	first = f->log.first_offset;
 	assert_true(first > 0);
-	assert_non_null(kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1));
+	assert_non_null(kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1, NULL));
 	assert_int_equal(kx_log_read(&f->log, &old, 4096, &s), -ERANGE);
 	assert_int_equal(kx_log_seek(&f->log, 0, &c), -ERANGE);
 	assert_int_equal(c.offset, first);
@@ -136,7 +136,7 @@ static void test_trim_below_keeps_what_is_not_wholly_below(void **state)
 
 	for (uint64_t n = 0; n < 150; n++)
 		assert_non_null(
-			kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1));
+			kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n, 1, 1000), 1, NULL));
 	assert_int_equal(kx_log_trim_below(&f->log, 1, 8), 0);
 	assert_int_equal(kx_log_trim_below(&f->log, 149, 8), 2);
 	first = f->log.first_offset;
@@ -174,9 +174,9 @@ static void test_large_batch_between_small_ones(void **state)
 	uint8_t *copy;
 	uint32_t value_bytes = 2 * EXTENT - 4000;
 
-	kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), 0, 2, 100), 1);
+	kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), 0, 2, 100), 1, NULL);
 	assert_int_equal(kx_log_link(&f->log, make_large(f, value_bytes, 2), 5), 0);
-	assert_non_null(kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), 3, 2, 100), 1));
+	assert_non_null(kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), 3, 2, 100), 1, NULL));
 	assert_int_equal(f->log.next_offset, 5);
 
 	assert_int_equal(kx_log_seek(&f->log, 0, &c), 0);
@@ -231,7 +231,7 @@ static void test_a_pinned_extent_comes_back_with_its_last_pin(void **state)
 	uint32_t before;
 	uint64_t n = 0;
 
-	while (kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n++, 1, 1000), 1) != NULL)
+	while (kx_log_append(&f->log, make_batch((uint8_t *)buf, sizeof(buf), n++, 1, 1000), 1, NULL) != NULL)
 		;
 	a = kx_extent_pin(&f->pool, f->log.ring[0]);
 	b = kx_extent_pin(&f->pool, f->log.ring[0]);
@@ -265,7 +265,7 @@ static void test_random_walk(void **state)
 			uint32_t value = (uint32_t)kx_prng_below(&prng, 700);
 
 			make_batch((uint8_t *)buf, sizeof(buf), seq, records, value);
-			if (kx_log_append(&f->log, (struct kx_batch_hdr *)buf, 1) == NULL)
+			if (kx_log_append(&f->log, (struct kx_batch_hdr *)buf, 1, NULL) == NULL)
 				assert_true(kx_log_trim(&f->log));
 			else
 				seq += records;
