@@ -244,6 +244,7 @@ struct kx_worker {
 	bool yield_when_busy; /**< shares its CPU with another data lcore */
 	struct kx_tsc_clock clock;
 	struct rte_mempool *pool;
+	const struct rte_ring *pool_ring; /**< the pool's own, for its low water; NULL: not a ring */
 	struct kx_broker *broker;
 	const struct kx_worker_fabric *fabric;
 	struct rte_ring *commands; /**< control lcore -> this lcore */
@@ -314,7 +315,8 @@ struct kx_worker_paths {
 	uint32_t cut_min_bytes;	  /**< for kx_broker_config */
 	uint32_t slice_min_bytes; /**< UINT32_MAX: never */
 	double copy_ns_64, copy_ns_1400, copy_ns_8192;
-	double slice_ns; /**< attach, and give back; independent of size */
+	double slice_ns; /**< attach and give back, and what a second buffer costs the port; independent of
+			    size */
 	double cut_ns;	 /**< rewrite in place */
 };
 /**

@@ -198,8 +198,11 @@ static unsigned int command_step(struct kx_worker *w)
 static void note_low_water(struct kx_worker *w)
 {
 	struct rte_mempool_cache *cache = rte_mempool_default_cache(w->pool, w->lcore);
-	uint64_t spare =
-		rte_mempool_ops_get_count(w->pool) + (cache != NULL ? cache->len : 0) + w->stash_count;
+	uint64_t spare;
+
+	if (w->pool_ring == NULL)
+		return;
+	spare = rte_ring_count(w->pool_ring) + (cache != NULL ? cache->len : 0) + w->stash_count;
 
 	if (spare < w->stats.pool_low_water)
 		kx_worker_gauge(&w->stats.pool_low_water, spare);

@@ -23,6 +23,8 @@ static void set_constants(struct kx_worker *w, const struct kx_worker_config *c)
 	w->yield_when_busy = c->shares_cpu;
 	w->clock = *c->clock;
 	w->pool = c->pool;
+	if (strncmp(rte_mempool_get_ops(c->pool->ops_index)->name, "ring_", 5) == 0)
+		w->pool_ring = c->pool->pool_data;
 	w->fabric = c->fabric;
 	w->log_memory = c->log_memory;
 	w->log_memory_bytes = c->log_memory_bytes;
