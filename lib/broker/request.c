@@ -209,18 +209,6 @@ static void unsubscribe(struct kx_broker *b, struct session *s, const struct kx_
 	out_send(b, s, &o, sizeof(*body));
 }
 
-/* A producer that probes may have missed a COMMIT_ACK. */
-static void tell_commits_again(struct kx_broker *b, struct session *s)
-{
-	for (uint32_t i = 0; i < SESSION_PARTS; i++) {
-		const struct session_part *part = &s->parts[i];
-
-		if (part->producer != KX_NONE &&
-			kx_producer_find(&b->topics, s->producer_id, part->partition) == part->producer)
-			produce_commit_dirty(b, s, part->producer);
-	}
-}
-
 enum kx_drop request_frame(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v)
 {
@@ -229,7 +217,6 @@ enum kx_drop request_frame(
 		ping(b, s, f, v);
 		return KX_DROP_NONE;
 	case KX_HEARTBEAT:
-		tell_commits_again(b, s);
 		ack_due(b, s, true);
 		return KX_DROP_NONE;
 	case KX_CLOSE:

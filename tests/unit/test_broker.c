@@ -423,22 +423,6 @@ static void test_lost_tail_is_revealed_and_repaired(void **state)
 	rig_free(r);
 }
 
-static void test_a_heartbeat_repeats_the_commit(void **state)
-{
-	struct rig *r = rig_new(ini, 0, 1);
-	struct rig_session s = rig_connect(r, 1, 5000);
-	struct kx_receipt receipt = {.next_pkt = 1};
-
-	(void)state;
-	assert_int_equal(rig_produce(&s, 0, P_TRIM, 0, 3, 0), KX_DROP_NONE);
-	rig_turn(r, 1000);
-	rig_forget(r); /* the COMMIT_ACK is lost */
-	assert_int_equal(rig_send(&s, KX_HEARTBEAT, &receipt, sizeof(receipt)), KX_DROP_NONE);
-	rig_turn(r, 1000);
-	assert_int_equal(commit(r, 0)->next_seq, 3);
-	rig_free(r);
-}
-
 static void test_a_full_port_delays_and_loses_nothing(void **state)
 {
 	struct rig *r = rig_new(ini, 0, 1);
@@ -631,7 +615,6 @@ int main(void)
 		cmocka_unit_test(test_idle_sessions_end_and_are_told),
 		cmocka_unit_test(test_stop_tells_every_session),
 		cmocka_unit_test(test_lost_tail_is_revealed_and_repaired),
-		cmocka_unit_test(test_a_heartbeat_repeats_the_commit),
 		cmocka_unit_test(test_a_full_port_delays_and_loses_nothing),
 		cmocka_unit_test(test_a_large_message_goes_in_and_out_in_parts),
 		cmocka_unit_test(test_a_large_message_that_lies_is_not_stored),

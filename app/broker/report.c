@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What was started, and at the end whether every frame is accounted for. */
+#include <inttypes.h>
+#include <rte_eal.h>
+#include <rte_lcore.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app.h"
+
+static void report_lcores(const struct app *app)
+{
+	for (uint32_t i = 0; i < app->lcore_count; i++) {
+		const struct app_lcore *l = &app->lcores[i];
+		char cpus[64] = "";
+		struct kx_text t;
+		rte_cpuset_t set = rte_lcore_cpuset(l->lcore);
+		const char *comma = "";
+
+		kx_text_init(&t, cpus, sizeof(cpus));
+		for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+			if (!CPU_ISSET(cpu, &set))
+				continue;
+			kx_text_add(&t, "%s%d", comma, cpu);
+			comma = ",";
+		}
+		printf("  lcore %-3u CPU %-8s node %d  UDP port %-5u %s  log %" PRIu64
+		       " MiB on node %d, %u buffers\n",
+			l->lcore, cpus, l->socket_id, app->conf->broker.udp_port + i,
+			l->worker->rxq_count != 0 ? "polls" : "rings", app->conf->memory.log_bytes >> 20,
+			l->log_node, l->pool_mbufs);
+	}
+}
+
+static void report_ports(const struct app *app)
+{
+	for (uint32_t p = 0; p < app->port_count; p++) {
+		const struct app_port *port = &app->ports[p];
+		char mac[RTE_ETHER_ADDR_FMT_SIZE];
+
+		rte_ether_format_addr(mac, sizeof(mac), &port->dev.mac);
+		printf("  port %s  %s  %s  node %d  mtu %u  queues %u/%u  descriptors %u/%u%s\n",
+			port->conf->name, port->dev.driver, mac, port->dev.socket_id, port->dev.mtu,
+			port->dev.rx_queues, port->dev.tx_queues, port->dev.rx_descs, port->dev.tx_descs,
+			port->dev.zero_copy ? "  zero-copy" : "");
+		printf("    delivery: %s (cut-through from %u bytes, slices from %" PRId64 ")\n",
+			port->path_text, app->paths.cut_min_bytes,
+			app->paths.slice_min_bytes == UINT32_MAX ? -1 : (int64_t)app->paths.slice_min_bytes);
+		if (port->dev.zero_copy)
+			printf("    warning: a zero-copy memif peer can write all memory of this process: "
+			       "one trust "
+			       "domain\n");
+		for (uint32_t i = 0; i < app->lcore_count; i++)
+			if (app->lcores[i].polls && port->dev.socket_id >= 0 &&
+				port->dev.socket_id != app->lcores[i].socket_id)
+				printf("    warning: port is on node %d, lcore %u that serves it on node "
+				       "%d\n",
+					port->dev.socket_id, app->lcores[i].lcore, app->lcores[i].socket_id);
+	}
+}
+
+static void report_topics(const struct app *app)
+{
+	const uint32_t shown = KX_MIN(app->conf->topic_count, 16u);
+
+	for (uint32_t t = 0; t < shown; t++) {
+		const struct kx_conf_topic *topic = &app->conf->topics[t];
+
+		printf("  topic %s  %u partitions  memory  %s ", topic->name, topic->partitions,
+			topic->overrun == KX_CONF_BLOCK ? "block" : "trim");
+		for (uint32_t i = 0; i < topic->partitions && i < 8; i++) {
+			uint32_t owner =
+				kx_conf_partition_owner(topic->first_partition + i, app->lcore_count);
+
+			printf(" %u->%u:%u", i, app->lcores[owner].lcore, app->conf->broker.udp_port + owner);
+		}
+		puts(topic->partitions > 8 ? " ..." : "");
+	}
+	if (shown < app->conf->topic_count)
+		printf("  and %u more topics\n", app->conf->topic_count - shown);
+}
+
+void app_report_start(const struct app *app)
+{
+	printf("kaelix %s '%s'  %s  file prefix %s\n", APP_VERSION, app->conf->broker.name,
+		app->no_huge ? "no hugepages" : "hugepages", app->prefix);
+	report_lcores(app);
+	report_ports(app);
+	report_topics(app);
+	printf("  copy of 64 B %.0f ns, of 1400 B %.0f ns; slice %.0f ns; cut-through %.0f ns\n",
+		app->paths.copy_ns_64, app->paths.copy_ns_1400, app->paths.slice_ns, app->paths.cut_ns);
+	if (app->opt.impair_rx || app->opt.impair_tx)
+		puts("  warning: --impair disturbs frames on purpose");
+	puts("ready");
+}
+
+void app_report_ledger(const struct app *app)
+{
+	uint64_t received = 0, handled = 0, dropped = 0, sent = 0, tx_dropped = 0, open = 0;
+
+	for (uint32_t i = 0; i < app->lcore_count; i++) {
+		const struct kx_worker *w = app->workers[i];
+
+		received += w->ledger.received - w->ledger.handed_over;
+		handled += w->ledger.handled;
+		dropped += kx_ledger_rx_dropped(&w->ledger);
+		sent += w->ledger.sent;
+		tx_dropped += kx_ledger_tx_dropped(&w->ledger);
+		open += (uint64_t)llabs((long long)kx_ledger_rx_open(&w->ledger)) +
+			(uint64_t)llabs((long long)kx_ledger_tx_open(&w->ledger));
+	}
+	printf("frames: received %" PRIu64 ", handled %" PRIu64 ", dropped %" PRIu64 ", sent %" PRIu64
+	       ", not sent %" PRIu64 ", open %" PRIu64 "\n",
+		received, handled, dropped, sent, tx_dropped, open);
+}
