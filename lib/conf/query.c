@@ -114,7 +114,9 @@ static uint32_t lcores_unchecked(const struct kx_conf *conf, struct kx_text *out
 	kx_text_add(out, "lcores:");
 	for (uint32_t i = 0; i < conf->lcores.data_count; i++)
 		kx_text_add(out, "%s %u", i > 0 ? "," : "", conf->lcores.data[i]);
-	kx_text_add(out, ": whether EAL is given these (-l or --lcores) beside its main lcore\n");
+	kx_text_add(out,
+		": whether there are CPUs for these beside the main lcore, or EAL is given them (-l, "
+		"--lcores)\n");
 	return 1;
 }
 

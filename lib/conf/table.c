@@ -38,10 +38,9 @@ static const struct kx_conf_key keys[] = {
 	/* [lcores] */
 	{KX_CONF_S_LCORES, SPECIAL("data", KX_CONF_T_LCORES, "auto"), .choices = "auto",
 		.reason = "EAL lcore ids that run data loops, in order: the first is data lcore 0. Partition "
-			  "p belongs "
-			  "to data lcore p modulo their number. Not EAL's main lcore, which does control "
-			  "work. auto: "
-			  "chosen at start by policy from the lcores EAL was given."},
+			  "p belongs to data lcore p modulo their number. Not EAL's main lcore, which does "
+			  "control work. auto: chosen at start by policy, from EAL's lcores when its options "
+			  "name them, else from the CPUs there are."},
 	{KX_CONF_S_LCORES, SPECIAL("rx", KX_CONF_T_LCORES, "all"), .choices = "all",
 		.reason = "Those of the data lcores that poll RX queues. The others own partitions only and "
 			  "are fed by "

@@ -65,13 +65,21 @@ struct kx_numa_topology {
  */
 int kx_numa_read(const char *sysfs, struct kx_numa_topology *topology);
 
+/**
+ * Node of a PCI device ("0000:03:00.0" or "03:00.0"), before EAL knows it.
+ * @param sysfs as in kx_numa_read()
+ * @return node, or KX_NUMA_NODE_UNKNOWN for virtual devices, machines without NUMA and devices that are not
+ * there
+ */
+int kx_numa_pci_node(const char *sysfs, const char *device);
+
 /** Free hugepage memory of a node in bytes, all page sizes. */
 uint64_t kx_numa_free_hugepage_bytes(const struct kx_numa_topology *topology, int node);
 
 /* ---- placement
  * --------------------------------------------------------------------------------------------- */
 
-/** An lcore as EAL was given it. */
+/** An lcore as EAL was given it, or as it will be: before EAL runs, one for each CPU the process may use. */
 struct kx_numa_lcore {
 	uint16_t lcore_id;
 	uint16_t cpu;

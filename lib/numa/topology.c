@@ -208,6 +208,23 @@ int kx_numa_read(const char *sysfs, struct kx_numa_topology *t)
 	return 0;
 }
 
+int kx_numa_pci_node(const char *sysfs, const char *device)
+{
+	char path[PATH_BYTES], line[32], *end;
+	const char *colon = strchr(device, ':');
+	bool domain = colon != NULL && strchr(colon + 1, ':') != NULL;
+	long node;
+
+	if (colon == NULL || strlen(device) > KX_CONF_PORT_NAME_MAX || strchr(device, '/') != NULL)
+		return KX_NUMA_NODE_UNKNOWN;
+	snprintf(path, sizeof(path), "%s/bus/pci/devices/%s%s/numa_node", sysfs != NULL ? sysfs : "/sys",
+		domain ? "" : "0000:", device);
+	if (!first_line(path, line, sizeof(line)))
+		return KX_NUMA_NODE_UNKNOWN;
+	node = strtol(line, &end, 10);
+	return end == line || node < 0 || node >= KX_NUMA_NODES_MAX ? KX_NUMA_NODE_UNKNOWN : (int)node;
+}
+
 uint64_t kx_numa_free_hugepage_bytes(const struct kx_numa_topology *t, int node)
 {
 	uint64_t bytes = 0;

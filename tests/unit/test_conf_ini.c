@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config/kaelix.ini says about each key what the table says, and the files that are shipped load. */
+/* config/kaelix.ini and doc/configuration.md say about each key what the table says, and the files that are
+ * shipped load. */
 #include "kx_test.h"
 
 #include "kx_conf.h"
@@ -176,11 +177,43 @@ static void test_shipped(void **state)
 	kx_conf_free(two);
 }
 
+/** Each key's row of doc/configuration.md, in the section's own table. */
+static void test_document(void **state)
+{
+	static char doc[65536];
+	FILE *f = fopen(shipped("../doc/configuration.md"), "r");
+	size_t count;
+	const struct kx_conf_key *keys = kx_conf_keys(&count);
+
+	(void)state;
+	assert_non_null(f);
+	doc[fread(doc, 1, sizeof(doc) - 1, f)] = '\0';
+	fclose(f);
+	for (size_t i = 0; i < count; i++) {
+		char head[64], allowed[512], row[1536];
+		const char *section, *end, *found;
+		struct kx_text t;
+
+		snprintf(head, sizeof(head), "\n## [%s", kx_conf_section_name(keys[i].section));
+		section = strstr(doc, head);
+		assert_non_null(section);
+		end = strstr(section + 1, "\n## ");
+		kx_text_init(&t, allowed, sizeof(allowed));
+		kx_conf_key_allowed(&keys[i], &t);
+		snprintf(row, sizeof(row), "\n| `%s` | %s | %s | %s |\n", keys[i].name, allowed,
+			keys[i].def[0] != '\0' ? keys[i].def : "required", keys[i].reason);
+		found = strstr(section, row);
+		if (found == NULL || (end != NULL && found > end))
+			fail_msg("doc/configuration.md does not have the row%s", row);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default_file),
 		cmocka_unit_test(test_default_values),
+		cmocka_unit_test(test_document),
 		cmocka_unit_test(test_quick_start),
 		cmocka_unit_test(test_shipped),
 	};

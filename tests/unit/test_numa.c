@@ -361,7 +361,14 @@ static void test_read_two_nodes(void **state)
 	put("devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", "7\n");
 	put("devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages", "2\n");
 	put("devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages", "1\n");
+	put("bus/pci/devices/0000:03:00.0/numa_node", "1\n");
+	put("bus/pci/devices/0001:04:00.0/numa_node", "-1\n");
 	assert_int_equal(kx_numa_read(root, &topo), 0);
+	assert_int_equal(kx_numa_pci_node(root, "0000:03:00.0"), 1);
+	assert_int_equal(kx_numa_pci_node(root, "03:00.0"), 1);
+	assert_int_equal(kx_numa_pci_node(root, "0001:04:00.0"), KX_NUMA_NODE_UNKNOWN);
+	assert_int_equal(kx_numa_pci_node(root, "05:00.0"), KX_NUMA_NODE_UNKNOWN);
+	assert_int_equal(kx_numa_pci_node(root, "net_memif0"), KX_NUMA_NODE_UNKNOWN);
 	remove_root();
 
 	assert_int_equal(topo.cpu_count, 7);
