@@ -10,6 +10,7 @@
 
 #define RSS_WANTED                                                                                           \
 	(RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV6_UDP | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6)
+#define IDLE_TURNS     30 /* of 100 us: a peer that shares its CPU is away for milliseconds */
 #define FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + 4 /* VLAN */)
 
 static int get_info(uint16_t port_id, struct rte_eth_dev_info *info)
@@ -245,6 +246,8 @@ int kx_ethdev_open(
 	dev->tx_queues = KX_MIN(conf->tx_queues, info.max_tx_queues);
 	dev->rx_descs = conf->rx_descs;
 	dev->tx_descs = conf->tx_descs;
+	dev->rx_pool_count = KX_MIN(conf->rx_pool_count, dev->rx_queues);
+	memcpy(dev->rx_pools, conf->rx_pools, dev->rx_pool_count * sizeof(dev->rx_pools[0]));
 	dev->want_promiscuous = conf->promiscuous;
 	dev->want_allmulticast = conf->allmulticast;
 	return configure(dev, conf, &info, &facts, why);
@@ -304,6 +307,9 @@ void kx_ethdev_close(struct kx_ethdev *dev)
 	kx_ethdev_stop(dev);
 	if (rte_eth_dev_is_valid_port(dev->port_id))
 		rte_eth_dev_close(dev->port_id);
+	for (uint16_t i = 0; i < dev->rx_pool_count; i++)
+		kx_ethdev_reclaim(dev, dev->rx_pools[i]);
+	dev->rx_pool_count = 0;
 }
 
 void kx_ethdev_drain(struct kx_ethdev *dev, uint16_t tx_queue, struct rte_mempool *pool, unsigned int turns)
@@ -311,7 +317,7 @@ void kx_ethdev_drain(struct kx_ethdev *dev, uint16_t tx_queue, struct rte_mempoo
 	unsigned int before = pool != NULL ? rte_mempool_avail_count(pool) : 0, idle = 0, now;
 	struct rte_mbuf *none[1] = {NULL};
 
-	for (unsigned int i = 0; i < turns && idle < 3; i++) {
+	for (unsigned int i = 0; i < turns && idle < IDLE_TURNS; i++) {
 		rte_eth_tx_burst(dev->port_id, tx_queue, none, 0);
 		rte_eth_tx_done_cleanup(dev->port_id, tx_queue, 0);
 		if (pool != NULL) {
