@@ -9,6 +9,7 @@
 
 #include "kx_ethdev.h"
 #include "kx_impair.h"
+#include "kx_numa.h"
 #include "kx_telemetry.h"
 
 #define APP_EXIT_USAGE 2 /**< could not start */
@@ -64,6 +65,7 @@ struct app {
 	bool eal_up;
 	bool prefix_busy; /**< somebody else's: nothing of it is removed */
 	char prefix[64];
+	struct kx_numa_placement placement;
 	uint32_t lcore_count;
 	struct app_lcore lcores[KX_WORKER_LCORES_MAX];
 	uint32_t port_count;
@@ -106,7 +108,8 @@ int app_place_before_eal(struct app *app, char *lcores, size_t size, bool operat
 int app_place_after_eal(struct app *app);
 
 /* memory.c */
-uint64_t app_memory_estimate(const struct app *app);
+/** Log and packet memory of this many data lcores, in bytes; before the ports' own limits are known. */
+uint64_t app_memory_estimate(const struct app *app, uint32_t lcores);
 int app_memory_reserve(struct app *app);
 /** @return mbufs that did not come back to their pools, drivers' shares included */
 uint64_t app_memory_release(struct app *app);

@@ -142,6 +142,17 @@ static bool wants_zero_copy(const struct app *app)
 	return false;
 }
 
+/* How many lcores `data = auto` makes of the operator's list is EAL's to say: enough for all CPUs, since
+ * memory that is not touched costs nothing here. */
+static uint64_t no_huge_bytes(const struct app *app, bool operator_gave_lcores)
+{
+	uint32_t lcores = app->lcore_count;
+
+	if (operator_gave_lcores && app->conf->lcores.data_auto)
+		lcores = KX_MIN((uint32_t)KX_MAX(sysconf(_SC_NPROCESSORS_ONLN), 2L), KX_WORKER_LCORES_MAX);
+	return app_memory_estimate(app, lcores);
+}
+
 static int build_args(struct app *app, struct args *a)
 {
 	bool lcores = gave(app, "-l") || gave(app, "-c") || gave(app, "--lcores") || gave(app, "-s");
@@ -163,7 +174,7 @@ static int build_args(struct app *app, struct args *a)
 		add(a, "%s", word);
 	app->no_huge = gave(app, "--no-huge");
 	if (app->no_huge && !gave(app, "-m"))
-		add(a, "-m%llu", (unsigned long long)(app_memory_estimate(app) >> 20) + 64);
+		add(a, "-m%llu", (unsigned long long)(no_huge_bytes(app, lcores) >> 20) + 64);
 	if (!app->no_huge && wants_zero_copy(app) && !gave(app, "--single-file-segments"))
 		add(a, "--single-file-segments");
 	add_devices(app, a);
@@ -199,7 +210,7 @@ static uint64_t free_huge_bytes(void)
 
 static int check_hugepages(struct app *app)
 {
-	uint64_t need = app_memory_estimate(app), have = free_huge_bytes();
+	uint64_t need = app_memory_estimate(app, app->lcore_count), have = free_huge_bytes();
 
 	if (app->no_huge || have >= need)
 		return 0;

@@ -4,8 +4,6 @@
 #include <rte_memzone.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "app.h"
 
@@ -18,10 +16,10 @@ static uint32_t queue_descs(uint32_t queues, uint32_t lcores, uint32_t descs)
 }
 
 /* Before EAL is up the ports' own limits are unknown: what the ini asks for. */
-uint64_t app_memory_estimate(const struct app *app)
+uint64_t app_memory_estimate(const struct app *app, uint32_t lcores)
 {
 	const struct kx_conf *c = app->conf;
-	uint32_t lcores = KX_MAX(app->lcore_count, 1u), descs = 0;
+	uint32_t descs = 0;
 	struct kx_ethdev_pool_need need = {0};
 	uint64_t mbufs;
 
@@ -116,15 +114,14 @@ static void touch(const struct rte_memzone *zone)
 		*(volatile char *)((char *)zone->addr + at) = 0;
 }
 
-/* Where the pages really are, by asking the kernel about the first one. */
-static int node_of(const void *addr)
+/* Where the pages really are, as the kernel says. */
+static int node_of(const struct rte_memzone *zone)
 {
-	void *page = (void *)(uintptr_t)addr;
-	int node = -1;
+	struct kx_numa_pages pages;
 
-	if (syscall(SYS_move_pages, 0, 1UL, &page, NULL, &node, 0) != 0)
-		return -1;
-	return node < 0 ? -1 : node;
+	if (kx_numa_verify_pages(zone->addr, zone->len, zone->hugepage_sz, 64, &pages) != 0)
+		return KX_NUMA_NODE_UNKNOWN;
+	return kx_numa_pages_node(&pages);
 }
 
 int app_memory_reserve(struct app *app)
@@ -144,7 +141,7 @@ int app_memory_reserve(struct app *app)
 		if (make_log(app, i) != 0 || make_pool(app, i) != 0)
 			return -1;
 		touch(l->log);
-		l->log_node = node_of(l->log->addr);
+		l->log_node = node_of(l->log);
 		app->log_nodes[i] = l->log_node;
 	}
 	return 0;

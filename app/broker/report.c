@@ -5,6 +5,7 @@
 #include <rte_lcore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "app.h"
 
@@ -50,12 +51,16 @@ static void report_ports(const struct app *app)
 			printf("    warning: a zero-copy memif peer can write all memory of this process: "
 			       "one trust "
 			       "domain\n");
-		for (uint32_t i = 0; i < app->lcore_count; i++)
-			if (app->lcores[i].polls && port->dev.socket_id >= 0 &&
-				port->dev.socket_id != app->lcores[i].socket_id)
-				printf("    warning: port is on node %d, lcore %u that serves it on node "
-				       "%d\n",
-					port->dev.socket_id, app->lcores[i].lcore, app->lcores[i].socket_id);
+	}
+}
+
+static void report_lines(const char *kind, const char *lines)
+{
+	while (*lines != '\0') {
+		int n = (int)strcspn(lines, "\n");
+
+		printf("  %s%.*s\n", kind, n, lines);
+		lines += n + (lines[n] == '\n');
 	}
 }
 
@@ -87,6 +92,12 @@ void app_report_start(const struct app *app)
 	report_lcores(app);
 	report_ports(app);
 	report_topics(app);
+	report_lines("", app->placement.reasons);
+	report_lines("warning: ", app->placement.warnings);
+	for (uint32_t i = 0; i < app->lcore_count; i++)
+		if (app->log_nodes[i] >= 0 && app->log_nodes[i] != app->lcores[i].socket_id)
+			printf("  warning: the log of lcore %u is on node %d instead of %d\n",
+				app->lcores[i].lcore, app->log_nodes[i], app->lcores[i].socket_id);
 	printf("  copy of 64 B %.0f ns, of 1400 B %.0f ns; slice %.0f ns; cut-through %.0f ns\n",
 		app->paths.copy_ns_64, app->paths.copy_ns_1400, app->paths.slice_ns, app->paths.cut_ns);
 	if (app->opt.impair_rx || app->opt.impair_tx)
