@@ -408,7 +408,8 @@ struct kx_consumer_opts {
 	uint32_t hold_bytes;  /**< memory of one of them, 0: 1372; raise for jumbo datagrams */
 	uint32_t large_bytes; /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
 				 Two of them a consumer */
-	bool polled; /**< no on_batch: kx_consumer_poll() is used. Needs 2 * window_bytes a partition */
+	bool polled; /**< no on_batch: kx_consumer_poll() is used. 2 * window_bytes a partition are allocated
+			      when its partitions are known, inside kx_hub_poll() */
 	void (*on_batch)(void *user, const struct kx_batch_view *view);
 	void *user;
 };

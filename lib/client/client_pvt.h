@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to lib/client. One owner: the hub's thread. */
+#ifndef KX_CLIENT_PVT_H
+#define KX_CLIENT_PVT_H
+
+#include <string.h>
+
+#include "kx_client.h"
+
+#define NONE	      UINT32_MAX
+#define LARGE_MAX     64	       /* large messages of a producer on their way */
+#define REF_LARGE     0x80000000u      /* ref of a packet: a part of a large message */
+#define RETX_MAX      KX_TXWIN_PKTS    /* every waiting packet may be named once */
+#define CREDIT_WAIT   UINT64_C(100000) /* credit is announced at the latest after this */
+#define MS	      UINT64_C(1000000)
+#define STALL_FIRST   (500 * MS) /* received, not confirmed, no word: ask again after this */
+#define REQUEST_FIRST (50 * MS)	 /* a request is repeated after this, then doubled */
+#define REQUEST_SLOW  (1000 * MS)
+#define FRAME_HDR     ((uint32_t)sizeof(struct kx_frame_hdr))
+
+/* ---- timer.c: a heap by time. A timer may fire early (it is only ever moved forward); its handler looks
+ * again. */
+enum timer_kind { TIMER_CHANNEL, TIMER_CLIENT, TIMER_PRODUCER };
+struct timer {
+	uint64_t due_ns;
+	uint32_t pos; /* place in the heap + 1; 0: not there */
+	uint32_t kind;
+};
+struct timers {
+	struct timer **heap;
+	uint32_t count, size;
+};
+/* Room for `more` further timers. @return false without memory */
+bool timers_reserve(struct timers *t, uint32_t more);
+void timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns);
+void timer_stop(struct timers *t, struct timer *timer);
+struct timer *timer_pop_due(struct timers *t, uint64_t now_ns);
+
+/* ---- producers */
+
+enum slot_state { SLOT_FREE, SLOT_OPEN, SLOT_QUEUED, SLOT_SENT };
+struct slot {
+	uint64_t first_seq;
+	uint64_t user;
+	uint64_t sent_ns;
+	uint32_t next; /* in its partition, or in the free list */
+	uint32_t bytes;
+	uint32_t count;
+	uint32_t part;
+	uint32_t large; /* index, or NONE */
+	uint8_t state;
+	bool counted; /* its bytes were charged to the credit of the session in hand */
+};
+/* A message larger than a datagram, in the ring of large-message memory. */
+struct large {
+	uint64_t start,
+		end; /* positions in the ring's endless numbering; end: where the next one may begin */
+	uint32_t slot;
+	uint32_t part_bytes;
+	uint32_t parts;
+	uint32_t sent_parts; /* first sendings */
+	bool used;
+};
+/* One partition of a producer. */
+struct part {
+	struct kx_producer *producer;
+	struct channel *ch; /* where it is sent to; NULL until first used */
+	struct part *send_next;
+	struct part *open_next;
+	uint64_t next_seq;    /* of the next batch */
+	uint64_t progress_ns; /* last confirmation, or when the first batch was sent */
+	uint64_t open_ns;     /* when its open batch was begun */
+	uint32_t index, id, lcore;
+	uint32_t head, tail; /* batches, oldest first */
+	uint32_t unsent;     /* first of them that is to be sent; NONE */
+	uint32_t stalls;
+	uint32_t open_slot; /* batch being filled by kx_producer_send(); NONE */
+	uint32_t failed;    /* enum kx_code that ended it; 0 */
+	bool send_listed, open_listed;
+	struct kx_batch_writer w;
+};
+
+struct request;
+typedef void (*request_fn)(
+	struct request *r, enum kx_result result, const struct kx_frame_view *v, uint64_t now_ns);
+enum request_type { REQ_TOPICS, REQ_METADATA, REQ_PING };
+/* A question with one answer (or pages of them) and a time-out. */
+struct request {
+	struct kx_client *client;
+	struct request *next, *prev; /* in progress */
+	request_fn answered;
+	void *fn, *user;
+	void *owner; /* producer or consumer it is for */
+	uint64_t deadline_ns, retry_ns, sent_ns;
+	uint32_t id;
+	uint32_t first; /* of the page wanted */
+	uint32_t lcore;
+	uint32_t retries;
+	uint8_t type;
+	bool active;
+	bool own; /* belongs to the client's table */
+	char topic[KX_TOPIC_NAME_MAX + 1];
+};
+
+enum open_state { OPEN_META, OPEN_READY, OPEN_FAILED };
+
+struct kx_producer {
+	struct kx_client *client;
+	struct kx_producer_opts opts;
+	char topic[KX_TOPIC_NAME_MAX + 1];
+	struct request meta;
+	struct timer timer; /* linger */
+	uint8_t state;	    /* enum open_state */
+	uint8_t level;
+	bool closed; /* kept for its sequences only */
+	bool claimed;
+	uint32_t index; /* in client->producers */
+	uint32_t batch_max;
+	uint32_t max_message_bytes;
+	uint32_t part_count;
+	uint32_t meta_seen; /* partitions told so far */
+	uint32_t robin;	    /* partition of batches without a key */
+	uint32_t claim_part, claim_slot;
+	uint32_t slots_free; /* list head */
+	uint32_t slots_free_count;
+	uint64_t pending;
+	struct kx_batch_writer claim_w;
+	struct part *open_head, *open_tail; /* with an open batch, oldest first */
+	struct part *parts;
+	struct slot *slots;
+	uint8_t *memory;
+	struct kx_map by_id; /* broker-wide id + 1 -> index */
+	struct large larges[LARGE_MAX];
+	uint32_t large_first, large_count; /* ring of entries in order of their memory */
+	uint64_t large_head;
+	uint8_t *large_memory;
+};
+
+/* ---- consumers */
+
+struct hold {
+	uint64_t first, end, rx_ns;
+	uint32_t next, bytes;
+};
+struct reassembly {
+	uint64_t first, rx_ns;
+	struct sub *sub; /* NULL: free */
+	uint32_t batch_bytes, part_bytes, parts, have;
+	bool complete;
+	uint64_t *bits;
+	uint8_t *data;
+};
+#define REASSEMBLIES 2
+
+enum sub_state { SUB_FREE, SUB_WAIT, SUB_ASKING, SUB_ACTIVE, SUB_FAILED };
+/* A subscription: one partition of a consumer. */
+struct sub {
+	struct kx_consumer *consumer;
+	struct channel *ch;
+	struct sub *ch_next, *ch_prev; /* all of a channel */
+	struct sub *credit_next, *gap_next;
+	uint64_t next_offset;
+	uint64_t want;	   /* start asked for; then unused */
+	uint64_t sent_end; /* every offset below was sent once: what is missing is a hole */
+	uint64_t log_end;
+	uint64_t taken_bytes; /* of whole batches, in order */
+	uint64_t limit_bytes; /* announced */
+	uint64_t taken_records;
+	uint64_t ask_ns;
+	uint64_t nak_due_ns, nak_last_ns, nak_offset;
+	uint32_t nak_tries;
+	uint32_t id, index, partition, lcore;
+	uint32_t log_epoch;
+	uint32_t held_head, held_tail, held_count;
+	uint32_t asks;
+	uint8_t state;
+	bool credit_listed, gap_listed, in_channel, reset_position, durable;
+	/* polled: ring of batches */
+	uint8_t *ring;
+	uint64_t ring_head, ring_tail;
+	struct kx_record_iter it;
+	const struct kx_batch_hdr *it_batch;
+	uint64_t it_offset;
+};
+struct kx_consumer {
+	struct kx_client *client;
+	struct kx_consumer_opts opts;
+	char topic[KX_TOPIC_NAME_MAX + 1];
+	struct request meta;
+	uint8_t state;
+	bool was_ready;
+	uint32_t index;
+	uint32_t window, ring_bytes;
+	uint32_t sub_count, active_count, poll_at;
+	uint32_t *subs; /* indexes into client->subs */
+	struct hold *holds;
+	uint8_t *hold_memory;
+	uint32_t hold_free;
+	struct reassembly reasm[REASSEMBLIES];
+	uint64_t *reasm_bits;
+	uint8_t *reasm_memory;
+};
+
+/* ---- channel: a session with one data lcore */
+
+enum channel_state { CH_UNUSED, CH_WAIT, CH_HELLO, CH_AUTH, CH_OPEN };
+struct channel {
+	uint64_t conn_id;
+	struct kx_hub *hub;
+	struct kx_client *client;
+	struct kx_addr remote;
+	struct channel *ready_next;
+	uint8_t state;
+	uint8_t blocked;
+	bool ready; /* on the hub's ready list */
+	bool have_path;
+	bool ticket_refused;
+	bool accept_pending;
+	uint32_t index; /* in hub->channels */
+	uint32_t lcore; /* NONE: not known yet (first channel before ACCEPT) */
+	uint16_t datagram_bytes;
+	uint64_t limit_pkt, limit_bytes, used_bytes;
+	uint64_t last_tx_ns, last_rx_ns;
+	uint64_t heartbeat_ns, idle_ns;
+	struct part *send_head, *send_tail; /* partitions with something to send */
+	struct sub *credit_head;	    /* subscriptions whose credit is to be announced */
+	struct sub *gap_head;		    /* subscriptions with holes */
+	struct sub *subs;
+	uint64_t credit_due_ns, nak_due_ns, ask_due_ns, stall_due_ns;
+	uint32_t retx_head, retx_count;
+	uint32_t *retx;	     /* ring of refs named by NAKs */
+	uint64_t blocked_ns; /* data has waited for credit since; 0 */
+	uint32_t blocked_probes;
+	struct timer timer;
+	struct kx_rtt rtt;
+	struct kx_path path;
+	struct kx_rxwin rx;
+	struct kx_txwin tx;
+	/* set-up */
+	uint8_t nonce[KX_NONCE_BYTES];
+	struct kx_cookie cookie;
+	uint64_t retry_ns, hello_ns;
+	uint32_t tries, auth_tries, downs;
+};
+
+struct kx_client {
+	struct kx_hub *hub;
+	struct kx_client *next, *prev;
+	struct kx_client_opts opts;
+	char principal[KX_PRINCIPAL_NAME_MAX + 1];
+	struct timer timer; /* requests, connect time-out */
+	bool connected, have_identity, connect_failed, down, closing;
+	uint64_t connect_ns; /* since when the first channel is being set up */
+	uint64_t boot_id, producer_id;
+	uint32_t producer_epoch, request_id;
+	uint8_t ticket[KX_TICKET_BYTES];
+	struct kx_client_info info;
+	struct channel *channels; /* opts.channels_max; the first is the one to opts.broker */
+	struct kx_producer **producers;
+	struct kx_consumer **consumers;
+	struct sub *subs;
+	uint32_t *sub_gen;
+	struct request *requests;
+	struct request *active;
+	struct kx_client_stats stats;
+};
+
+struct kx_hub {
+	struct kx_transport transport;
+	const struct kx_transport_ops *ops;
+	void *tx;
+	struct kx_hub_opts opts;
+	struct kx_client *clients;
+	struct channel **channels;
+	uint32_t channel_count;
+	uint32_t *channel_free;
+	uint32_t channel_free_count;
+	struct kx_map conns, nonces;
+	struct timers timers;
+	struct channel *ready_head, *ready_tail;
+	struct channel *last_ch; /* of the frame before */
+	unsigned int in_callback;
+	unsigned int room;
+	bool starved; /* no buffer in this turn */
+	struct kx_hub_stats stats;
+	struct kx_frame *frames;
+};
+
+/* ---- client.c */
+void client_event(struct kx_client *c, const struct kx_event *e);
+void client_connected(struct kx_client *c, uint64_t now_ns);
+/* The broker does not know our producer id any more: nothing pending can be confirmed. */
+void client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
+void client_service(struct kx_client *c, uint64_t now_ns);
+/* Channel to a data lcore, opened if need be. NULL: no such lcore, or all channels are in use. */
+struct channel *client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns);
+struct channel *client_channel_find(struct kx_client *c, uint32_t lcore);
+
+/* ---- setup.c */
+void setup_start(struct channel *ch, uint64_t now_ns);
+void setup_service(struct channel *ch, uint64_t now_ns);
+void setup_frame(
+	struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
+
+/* ---- channel.c */
+struct out {
+	uint8_t *data;
+	uint8_t *body;
+	void *buf;
+};
+int channel_init(struct channel *ch, struct kx_client *c);
+void channel_fini(struct channel *ch);
+static inline void channel_ready(struct channel *ch)
+{
+	struct kx_hub *hub = ch->hub;
+
+	if (ch->ready)
+		return;
+	ch->ready = true;
+	ch->ready_next = NULL;
+	if (hub->ready_tail != NULL)
+		hub->ready_tail->ready_next = ch;
+	else
+		hub->ready_head = ch;
+	hub->ready_tail = ch;
+}
+void channel_arm(struct channel *ch, uint64_t due_ns);
+/* A frame that is not repaired by its number. False: no buffer or the window is full; try again later. */
+bool channel_begin(
+	struct channel *ch, enum kx_frame_type type, uint32_t body_bytes, uint64_t now_ns, struct out *o);
+void channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64_t now_ns);
+void channel_opened(struct channel *ch, uint64_t now_ns);
+/* The session is over; `why` is KX_OK when nobody is to be told. Set-up starts anew after `wait_ns`. */
+void channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns);
+void channel_close(struct channel *ch, uint64_t now_ns);
+/* Everything due: set-up, NAKs, credit, repairs, data, probes. @return frames sent. */
+unsigned int channel_service(struct channel *ch, uint64_t now_ns);
+void channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns);
+
+/* ---- transmit.c */
+unsigned int transmit(struct channel *ch, uint64_t now_ns);
+void transmit_retx_push(struct channel *ch, uint32_t ref);
+
+/* ---- receive.c */
+void receive_frame(
+	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
+
+/* ---- slot.c: batches of a partition, from queue to completion */
+static inline uint8_t *slot_data(const struct kx_producer *p, uint32_t slot)
+{
+	const struct slot *s = &p->slots[slot];
+
+	if (kx_unlikely(s->large != NONE))
+		return p->large_memory + p->larges[s->large].start % p->opts.large_bytes;
+	return p->memory + (size_t)slot * p->opts.slot_bytes;
+}
+static inline uint32_t slot_ref(const struct kx_producer *p, uint32_t slot)
+{
+	return p->index << 24 | slot;
+}
+uint32_t slot_take(struct kx_producer *p);
+void slot_free(struct kx_producer *p, uint32_t slot);
+/* Stamp, finish and queue a filled batch. */
+void slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns);
+void part_list_send(struct part *part);
+/* Send all that is not confirmed again, from the oldest. */
+void part_requeue(struct part *part);
+void part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns);
+/* Complete everything of a partition without success. */
+void part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns);
+void part_close_batch(struct part *part, uint64_t now_ns);
+struct part *client_part(struct kx_client *c, uint32_t partition_id);
+
+/* ---- large.c */
+uint32_t large_take(struct kx_producer *p, uint32_t bytes);
+void large_free(struct kx_producer *p, uint32_t large);
+uint32_t large_part_bytes(const struct channel *ch);
+
+/* ---- producer.c */
+void producer_ask(struct kx_producer *p, uint64_t now_ns);
+void producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns);
+void producer_linger(struct kx_producer *p, uint64_t now_ns);
+void producer_free(struct kx_producer *p);
+
+/* ---- consumer.c */
+void consumer_ask(struct kx_consumer *c, uint64_t now_ns);
+void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns);
+void consumer_free(struct kx_consumer *c);
+void sub_wait(struct sub *s); /* its session is gone: subscribe again when there is one */
+void sub_attach(struct sub *s, struct channel *ch);
+void sub_detach(struct sub *s);
+/* SUBSCRIBE what asks. @return frames sent */
+unsigned int subs_service(struct channel *ch, uint64_t now_ns);
+void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns);
+struct sub *sub_find(struct kx_client *c, uint32_t sub_id);
+
+/* ---- deliver.c */
+void deliver_frame(
+	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
+void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns);
+void deliver_held(struct sub *s, uint64_t now_ns);
+void deliver_skip_to(struct sub *s, uint64_t offset, uint64_t now_ns);
+void deliver_drop_held(struct sub *s);
+void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns);
+
+/* ---- repair.c: credit and NAKs towards the broker */
+void credit_due(struct sub *s, uint64_t due_ns);
+void gap_seen(struct sub *s, uint64_t now_ns);
+bool sub_has_gap(const struct sub *s);
+unsigned int repair_service(struct channel *ch, uint64_t now_ns);
+
+/* ---- reassembly.c */
+void reassembly_frame(
+	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
+/* Deliver a complete batch whose turn it is. @return true when there was one */
+bool reassembly_deliver(struct sub *s, uint64_t now_ns);
+void reassembly_drop(struct sub *s, uint64_t below);
+struct reassembly *reassembly_find(struct sub *s, uint64_t first);
+unsigned int reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max);
+
+/* ---- polled.c */
+bool polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);
+
+/* ---- request.c */
+void request_start(
+	struct request *r, struct kx_client *c, uint8_t type, uint64_t timeout_ns, uint64_t now_ns);
+void request_end(struct request *r);
+uint64_t requests_service(struct kx_client *c, uint64_t now_ns);
+void request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
+void requests_fail(struct kx_client *c, enum kx_result why, uint64_t now_ns);
+
+#endif

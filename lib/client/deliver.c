@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Deliveries of a subscription: in order to the program, too early ones held, old ones dropped. */
+#include "client_pvt.h"
+
+void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns)
+{
+	uint32_t window = s->consumer->window;
+
+	s->taken_bytes += bytes;
+	/* the first bytes start the clock, an eighth of the window ends the wait */
+	if (s->taken_bytes + window - s->limit_bytes >= window / 8)
+		credit_due(s, now_ns);
+	else
+		credit_due(s, now_ns + CREDIT_WAIT);
+}
+
+/* One batch whose turn it is: it begins at or before next_offset and ends behind it. */
+void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns)
+{
+	struct kx_consumer *c = s->consumer;
+	uint32_t skip = (uint32_t)(s->next_offset - b->base_offset);
+	struct kx_batch_view view = {.consumer = c,
+		.batch = b,
+		.first_offset = s->next_offset,
+		.rx_ns = rx_ns,
+		.partition = s->index,
+		.skip = skip,
+		.count = b->record_count - skip,
+		.held = held};
+
+	if (c->opts.polled) {
+		if (kx_unlikely(!polled_put(s, b, skip)))
+			return; /* sent beyond the credit: not taken, so that it is sent again */
+	} else {
+		sub_taken(s, b->batch_bytes, now_ns);
+	}
+	s->next_offset = b->base_offset + b->record_count;
+	s->taken_records += view.count;
+	c->client->stats.messages_received += view.count;
+	c->client->stats.batches_received++;
+	if (!c->opts.polled)
+		c->opts.on_batch(c->opts.user, &view);
+}
+
+/* ---- held frames */
+
+static void hold_free(struct kx_consumer *c, uint32_t i)
+{
+	c->holds[i].next = c->hold_free;
+	c->hold_free = i;
+}
+
+void deliver_drop_held(struct sub *s)
+{
+	struct kx_consumer *c = s->consumer;
+
+	while (s->held_head != NONE) {
+		uint32_t i = s->held_head;
+
+		s->held_head = c->holds[i].next;
+		hold_free(c, i);
+	}
+	s->held_tail = NONE;
+	s->held_count = 0;
+	reassembly_drop(s, UINT64_MAX);
+}
+
+/* Keep the batches at `data`, offsets [first, end). */
+static void hold(
+	struct sub *s, const uint8_t *data, uint32_t bytes, uint64_t first, uint64_t end, uint64_t rx_ns)
+{
+	struct kx_consumer *c = s->consumer;
+	struct kx_client_stats *stats = &c->client->stats;
+	uint32_t i = c->hold_free, before = NONE, at = s->held_head;
+
+	if (s->held_tail != NONE && c->holds[s->held_tail].first < first) {
+		before = s->held_tail;
+		at = NONE;
+	}
+	while (at != NONE && c->holds[at].first < first) {
+		before = at;
+		at = c->holds[at].next;
+	}
+	if ((at != NONE && c->holds[at].first == first && c->holds[at].end >= end) ||
+		(before != NONE && c->holds[before].end >= end)) {
+		stats->duplicate_batches++;
+		return;
+	}
+	if (i == NONE || bytes > c->opts.hold_bytes) {
+		stats->held_dropped++;
+		return;
+	}
+	c->hold_free = c->holds[i].next;
+	c->holds[i] = (struct hold){.first = first, .end = end, .rx_ns = rx_ns, .next = at, .bytes = bytes};
+	memcpy(c->hold_memory + (size_t)i * c->opts.hold_bytes, data, bytes);
+	if (before == NONE)
+		s->held_head = i;
+	else
+		c->holds[before].next = i;
+	if (at == NONE)
+		s->held_tail = i;
+	s->held_count++;
+	stats->held_frames++;
+}
+
+/* The run of batches at `data`: deliver those whose turn it is. @return bytes dealt with; the rest is too
+ * early */
+static uint32_t deliver_run(
+	struct sub *s, const uint8_t *data, uint32_t bytes, uint64_t rx_ns, bool held, uint64_t now_ns)
+{
+	uint32_t at = 0;
+
+	while (at < bytes) {
+		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)(data + at);
+		uint64_t end = b->base_offset + b->record_count;
+
+		if (kx_unlikely(b->base_offset > s->next_offset))
+			break;
+		if (kx_unlikely(end <= s->next_offset))
+			s->consumer->client->stats.duplicate_batches++;
+		else
+			deliver_batch(s, b, rx_ns, held, now_ns);
+		if (kx_unlikely(end > s->next_offset))
+			break; /* not taken */
+		at += b->batch_bytes;
+	}
+	return at;
+}
+
+/* Deliver what was held, as far as it goes without a hole. */
+void deliver_held(struct sub *s, uint64_t now_ns)
+{
+	struct kx_consumer *c = s->consumer;
+	bool more = true;
+
+	while (more) {
+		more = reassembly_deliver(s, now_ns);
+		while (s->held_head != NONE && c->holds[s->held_head].first <= s->next_offset) {
+			uint32_t i = s->held_head;
+			const struct hold *h = &c->holds[i];
+
+			if (deliver_run(s, c->hold_memory + (size_t)i * c->opts.hold_bytes, h->bytes,
+				    h->rx_ns, true, now_ns) < h->bytes &&
+				h->end > s->next_offset)
+				return;
+			s->held_head = h->next;
+			if (s->held_head == NONE)
+				s->held_tail = NONE;
+			s->held_count--;
+			hold_free(c, i);
+			more = true;
+		}
+	}
+}
+
+/* Offsets below are gone. What the broker had sent of them it counts as sent; that it was lost cannot be
+ * known exactly, so its share is estimated by the mean size of a message: credit is never lost for good. */
+void deliver_skip_to(struct sub *s, uint64_t offset, uint64_t now_ns)
+{
+	uint64_t sent = KX_MIN(offset, s->sent_end);
+	uint64_t missing = sent > s->next_offset ? sent - s->next_offset : 0;
+	uint64_t mean = s->taken_records > 0 ? s->taken_bytes / s->taken_records : 0;
+
+	s->consumer->client->stats.trimmed_messages += offset - s->next_offset;
+	s->taken_bytes += KX_MIN(missing * mean, s->consumer->window);
+	s->next_offset = offset;
+	s->sent_end = KX_MAX(s->sent_end, offset);
+	s->log_end = KX_MAX(s->log_end, offset);
+	reassembly_drop(s, offset);
+	deliver_held(s, now_ns);
+}
+
+/* Batches of a frame must be one partition's, each behind the other. @return end offset, 0 when they are not
+ */
+static uint64_t run_end(const struct sub *s, const struct kx_frame_view *v)
+{
+	const uint8_t *at = v->body;
+	uint64_t end = ((const struct kx_batch_hdr *)at)->base_offset;
+
+	for (uint32_t i = 0; i < v->batch_count; i++) {
+		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)at;
+
+		if (b->partition != s->partition || b->base_offset != end || end + b->record_count < end)
+			return 0;
+		end += b->record_count;
+		at += b->batch_bytes;
+	}
+	return end;
+}
+
+void deliver_frame(
+	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
+{
+	struct sub *s = sub_find(ch->client, v->hdr->handle);
+	const struct kx_batch_hdr *first = (const struct kx_batch_hdr *)v->body;
+	uint64_t end;
+	uint32_t done;
+
+	if (kx_unlikely(s == NULL || s->ch != ch || s->state != SUB_ACTIVE)) {
+		kx_count(&ch->hub->stats.drop[KX_DROP_SUB_UNKNOWN], 1);
+		return;
+	}
+	end = run_end(s, v);
+	if (kx_unlikely(end == 0)) {
+		kx_count(&ch->hub->stats.drop[KX_DROP_FRAME_FIELD], 1);
+		return;
+	}
+	if (end > s->sent_end)
+		s->sent_end = end;
+	if (end > s->log_end)
+		s->log_end = end;
+	done = deliver_run(s, v->body, v->body_bytes, f->rx_ns, false, now_ns);
+	if (kx_unlikely(done < v->body_bytes)) {
+		const struct kx_batch_hdr *rest = (const struct kx_batch_hdr *)(v->body + done);
+
+		if (rest->base_offset > s->next_offset)
+			hold(s, v->body + done, v->body_bytes - done, rest->base_offset, end, f->rx_ns);
+		gap_seen(s, now_ns);
+		return;
+	}
+	if (kx_unlikely(s->gap_listed)) {
+		if (first->base_offset < s->next_offset && sub_has_gap(s))
+			deliver_held(s, now_ns);
+		gap_seen(s, now_ns);
+	}
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Set-up of a channel: HELLO, COOKIE, AUTH, ACCEPT. */
+#include "client_pvt.h"
+
+#define HELLO_FIRST (50 * MS)
+#define HELLO_SLOW  (1000 * MS)
+#define PATH_WAIT   (2 * MS)
+#define AUTH_TRIES  6 /* then the cookie may be too old: from the start */
+
+static uint64_t nonce_key(const uint8_t *nonce)
+{
+	uint64_t key;
+
+	memcpy(&key, nonce, sizeof(key));
+	return key != 0 ? key : 1;
+}
+
+static void forget_nonce(struct channel *ch)
+{
+	uint32_t index;
+	uint64_t key = nonce_key(ch->nonce);
+
+	if (kx_map_get(&ch->hub->nonces, key, &index) && index == ch->index)
+		kx_map_del(&ch->hub->nonces, key);
+}
+
+void setup_start(struct channel *ch, uint64_t now_ns)
+{
+	ch->state = CH_WAIT;
+	ch->retry_ns = now_ns;
+	ch->tries = ch->auth_tries = 0;
+	ch->ticket_refused = false;
+	ch->last_rx_ns = now_ns;
+	channel_ready(ch);
+}
+
+static uint64_t backoff(uint32_t tries)
+{
+	return KX_MIN(HELLO_FIRST << KX_MIN(tries, 8u), HELLO_SLOW);
+}
+
+/* Send a padded set-up frame whose body is `bytes` of `body`. */
+static bool send_setup(
+	struct channel *ch, enum kx_frame_type type, const void *body, uint32_t bytes, uint64_t now_ns)
+{
+	struct kx_hub *hub = ch->hub;
+	struct out o;
+
+	o.buf = hub->ops->alloc(hub->tx, KX_HELLO_BYTES, &o.data);
+	if (o.buf == NULL) {
+		kx_count(&hub->stats.tx_no_buffer, 1);
+		return false;
+	}
+	o.body = kx_frame_begin(o.data, type, 0, 0, 0, 0);
+	memset(o.body, 0, KX_HELLO_BYTES - FRAME_HDR);
+	memcpy(o.body, body, bytes);
+	kx_frame_seal(o.data, KX_HELLO_BYTES);
+	hub->ops->send(hub->tx, o.buf, KX_HELLO_BYTES, &ch->path);
+	kx_count(&hub->stats.tx_frames, 1);
+	ch->client->stats.tx_frames++;
+	ch->last_tx_ns = now_ns;
+	return true;
+}
+
+static void send_hello(struct channel *ch, uint64_t now_ns)
+{
+	struct kx_hello hello = {
+		.version_min = KX_WIRE_VERSION, .version_max = KX_WIRE_VERSION, .client_time = now_ns};
+
+	if (ch->state == CH_WAIT) { /* a new attempt has a new nonce, a repetition does not */
+		forget_nonce(ch);
+		if (kx_random_bytes(ch->nonce, sizeof(ch->nonce)) != 0 ||
+			kx_map_put(&ch->hub->nonces, nonce_key(ch->nonce), ch->index) != 0) {
+			ch->retry_ns = now_ns + HELLO_SLOW;
+			return;
+		}
+		ch->state = CH_HELLO;
+		ch->tries = 0;
+	}
+	memcpy(hello.client_nonce, ch->nonce, sizeof(ch->nonce));
+	send_setup(ch, KX_HELLO, &hello, sizeof(hello), now_ns);
+	ch->retry_ns = now_ns + backoff(ch->tries++);
+}
+
+static bool use_ticket(const struct channel *ch)
+{
+	const struct kx_client *c = ch->client;
+
+	return c->have_identity && !ch->ticket_refused && ch->cookie.boot_id == c->boot_id;
+}
+
+static void send_auth(struct channel *ch, uint64_t now_ns)
+{
+	const struct kx_client *c = ch->client;
+	struct kx_auth auth = {.method = KX_AUTH_NONE, .datagram_bytes = ch->path.datagram_bytes};
+
+	memcpy(auth.client_nonce, ch->nonce, sizeof(ch->nonce));
+	memcpy(auth.cookie, ch->cookie.cookie, sizeof(auth.cookie));
+	memcpy(auth.broker_nonce, ch->cookie.broker_nonce, sizeof(auth.broker_nonce));
+	auth.principal_bytes = (uint8_t)strlen(c->principal);
+	memcpy(auth.principal, c->principal, auth.principal_bytes);
+	if (use_ticket(ch)) {
+		auth.method = KX_AUTH_TICKET;
+		memcpy(auth.ticket, c->ticket, sizeof(auth.ticket));
+	}
+	send_setup(ch, KX_AUTH, &auth, sizeof(auth), now_ns);
+	ch->retry_ns = now_ns + backoff(ch->auth_tries++);
+}
+
+/* Timers of a channel that is not open. */
+void setup_service(struct channel *ch, uint64_t now_ns)
+{
+	int rc;
+
+	if (now_ns < ch->retry_ns) {
+		channel_arm(ch, ch->retry_ns);
+		return;
+	}
+	if (!ch->have_path) {
+		rc = ch->hub->ops->path_to(ch->hub->tx, &ch->remote, &ch->path);
+		ch->have_path = rc == 0;
+		if (rc != 0) {
+			ch->retry_ns = now_ns + PATH_WAIT;
+			channel_arm(ch, ch->retry_ns);
+			return;
+		}
+	}
+	if (ch->state == CH_AUTH && ch->auth_tries >= AUTH_TRIES)
+		ch->state = CH_WAIT;
+	if (ch->state == CH_AUTH)
+		send_auth(ch, now_ns);
+	else
+		send_hello(ch, now_ns);
+	channel_arm(ch, ch->retry_ns);
+}
+
+static void on_cookie(struct channel *ch, const struct kx_cookie *b, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+
+	if (ch->state != CH_HELLO)
+		return;
+	if (b->client_time <= now_ns)
+		kx_rtt_sample(&ch->rtt, KX_MAX(now_ns - b->client_time, 1));
+	ch->cookie = *b;
+	ch->state = CH_AUTH;
+	ch->auth_tries = 0;
+	if (ch != &c->channels[0] && !use_ticket(ch)) {
+		/* the broker was restarted, or wants none of us: the first channel finds out */
+		channel_down(
+			&c->channels[0], b->boot_id == c->boot_id ? KX_UNKNOWN_FATE : KX_LOST, 0, now_ns);
+		return;
+	}
+	send_auth(ch, now_ns);
+	channel_arm(ch, ch->retry_ns);
+}
+
+static void take_info(struct kx_client *c, const struct kx_accept *b)
+{
+	c->info = (struct kx_client_info){.boot_id = b->boot_id,
+		.producer_id = b->producer_id,
+		.producer_epoch = b->producer_epoch,
+		.config_generation = b->config_generation,
+		.base_port = b->base_port,
+		.lcore_count = b->lcore_count,
+		.first_lcore = b->lcore_index,
+		.datagram_bytes = b->datagram_bytes,
+		.idle_timeout_ms = b->idle_timeout_ms,
+		.heartbeat_ms = b->heartbeat_ms,
+		.durability = b->durability};
+}
+
+static bool same_identity(const struct kx_client *c, const struct kx_accept *b)
+{
+	return b->boot_id == c->boot_id && b->producer_id == c->producer_id &&
+		b->producer_epoch == c->producer_epoch;
+}
+
+static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64_t now_ns)
+{
+	if (c->have_identity && !same_identity(c, b)) {
+		bool new_boot = b->boot_id != c->boot_id;
+
+		client_identity_lost(c, new_boot ? KX_LOST : KX_UNKNOWN_FATE, new_boot, now_ns);
+	}
+	c->have_identity = true;
+	c->boot_id = b->boot_id;
+	c->producer_id = b->producer_id;
+	c->producer_epoch = b->producer_epoch;
+	memcpy(c->ticket, b->ticket, sizeof(c->ticket));
+	take_info(c, b);
+}
+
+static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+	bool first = ch == &c->channels[0];
+
+	if (ch->state != CH_AUTH)
+		return;
+	if (!first && !same_identity(c, b)) {
+		channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
+		return;
+	}
+	if (kx_map_put(&ch->hub->conns, b->conn_id, ch->index) != 0)
+		return;
+	if (first)
+		take_identity(c, b, now_ns);
+	forget_nonce(ch);
+	ch->conn_id = b->conn_id;
+	ch->lcore = b->lcore_index;
+	ch->datagram_bytes = KX_MIN(b->datagram_bytes, ch->path.datagram_bytes);
+	ch->limit_pkt = b->limit_pkt;
+	ch->limit_bytes = b->limit_bytes;
+	ch->heartbeat_ns = KX_MAX(b->heartbeat_ms, 1u) * MS;
+	ch->idle_ns = KX_MAX(b->idle_timeout_ms, 10u) * MS;
+	c->stats.connects++;
+	channel_opened(ch, now_ns);
+	if (first)
+		client_connected(c, now_ns);
+}
+
+static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+
+	if (ch->state != CH_HELLO && ch->state != CH_AUTH)
+		return;
+	if (b->code == KX_CODE_AUTH && use_ticket(ch) && ch == &c->channels[0]) {
+		ch->ticket_refused = true;
+		ch->state = CH_WAIT;
+		ch->retry_ns = now_ns;
+		channel_ready(ch);
+		return;
+	}
+	ch->state = CH_WAIT;
+	ch->retry_ns = now_ns + HELLO_SLOW;
+	channel_arm(ch, ch->retry_ns);
+	if (ch != &c->channels[0] || c->connect_failed)
+		return;
+	c->connect_failed = true;
+	client_event(c,
+		&(struct kx_event){.type = KX_EVENT_CONNECT_FAILED,
+			.result = b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED,
+			.code = b->code});
+	if (c->opts.no_reconnect) {
+		c->down = true;
+		channel_close(ch, now_ns);
+	}
+}
+
+void setup_frame(struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
+{
+	const uint8_t *nonce = v->body; /* COOKIE, ACCEPT and REFUSE begin with it */
+	struct channel *ch;
+	uint32_t index;
+
+	if (!kx_map_get(&hub->nonces, nonce_key(nonce), &index) ||
+		memcmp(hub->channels[index]->nonce, nonce, KX_NONCE_BYTES) != 0 ||
+		!kx_addr_equal(&hub->channels[index]->remote, &f->remote)) {
+		kx_count(&hub->stats.rx_unknown, 1);
+		return;
+	}
+	ch = hub->channels[index];
+	if (v->hdr->type == KX_COOKIE)
+		on_cookie(ch, (const struct kx_cookie *)v->body, now_ns);
+	else if (v->hdr->type == KX_ACCEPT)
+		on_accept(ch, (const struct kx_accept *)v->body, now_ns);
+	else
+		on_refuse(ch, (const struct kx_refuse *)v->body, now_ns);
+}

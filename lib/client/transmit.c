@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Data out of a channel: repairs first, then what is new, under the credit granted. */
+#include "client_pvt.h"
+
+enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED };
+
+void transmit_retx_push(struct channel *ch, uint32_t ref)
+{
+	if (ch->retx_count == RETX_MAX)
+		return; /* cannot be: as many as the window holds; what is not repaired is named again */
+	ch->retx[(ch->retx_head + ch->retx_count++) & (RETX_MAX - 1)] = ref;
+}
+
+/* A numbered, repairable frame. */
+static uint8_t *begin(struct channel *ch, enum kx_frame_type type, uint32_t body_bytes, uint32_t ref,
+	uint64_t now_ns, struct out *o)
+{
+	struct kx_hub *hub = ch->hub;
+	uint64_t pkt_no;
+
+	o->buf = hub->ops->alloc(hub->tx, FRAME_HDR + body_bytes, &o->data);
+	if (kx_unlikely(o->buf == NULL)) {
+		kx_count(&hub->stats.tx_no_buffer, 1);
+		hub->starved = true;
+		return NULL;
+	}
+	pkt_no = kx_txwin_send(&ch->tx, ref, now_ns);
+	o->body =
+		kx_frame_begin(o->data, type, ch->conn_id, pkt_no, kx_txwin_floor_delta(&ch->tx, pkt_no), 0);
+	return o->body;
+}
+
+static enum sent send_slot(struct channel *ch, struct kx_producer *p, uint32_t slot, uint64_t now_ns)
+{
+	struct slot *s = &p->slots[slot];
+	struct out o;
+
+	if (begin(ch, KX_PRODUCE, s->bytes, slot_ref(p, slot), now_ns, &o) == NULL)
+		return SENT_LATER;
+	memcpy(o.body, slot_data(p, slot), s->bytes);
+	channel_send(ch, &o, s->bytes, now_ns);
+	return SENT;
+}
+
+static enum sent send_part(
+	struct channel *ch, struct kx_producer *p, uint32_t large, uint32_t part, uint64_t now_ns)
+{
+	struct large *l = &p->larges[large];
+	const struct slot *s = &p->slots[l->slot];
+	uint32_t from = part * l->part_bytes;
+	uint32_t bytes = KX_MIN(l->part_bytes, s->bytes - from);
+	uint32_t body_bytes = (uint32_t)sizeof(struct kx_frag) + bytes;
+	const uint8_t *data = slot_data(p, l->slot) + from;
+	struct out o;
+
+	if (begin(ch, KX_PRODUCE_FRAG, body_bytes, REF_LARGE | p->index << 24 | large << 18 | part, now_ns,
+		    &o) == NULL)
+		return SENT_LATER;
+	*(struct kx_frag *)o.body = (struct kx_frag){.partition = p->parts[s->part].id,
+		.batch_bytes = s->bytes,
+		.frag_offset = from,
+		.frag_bytes = bytes,
+		.first = s->first_seq,
+		.frag_crc = kx_crc32c(0, data, bytes),
+		.part_bytes = l->part_bytes};
+	memcpy(o.body + sizeof(struct kx_frag), data, bytes);
+	channel_send(ch, &o, body_bytes, now_ns);
+	return SENT;
+}
+
+/* Is what a repair names still ours to send here? */
+static bool slot_repairable(const struct channel *ch, const struct kx_producer *p, uint32_t slot)
+{
+	return slot < p->opts.send_slots && p->slots[slot].state == SLOT_SENT &&
+		p->parts[p->slots[slot].part].ch == ch;
+}
+
+static enum sent send_again(struct channel *ch, uint32_t ref, uint64_t now_ns)
+{
+	struct kx_producer *p = ch->client->producers[ref >> 24 & 0x7f];
+	uint32_t low = ref & 0xffffff;
+
+	if (p == NULL)
+		return SENT_NOTHING;
+	if (ref & REF_LARGE) {
+		const struct large *l = &p->larges[low >> 18];
+		uint32_t part = low & 0x3ffff;
+
+		if (!l->used || part >= l->sent_parts || p->parts[p->slots[l->slot].part].ch != ch)
+			return SENT_NOTHING;
+		return send_part(ch, p, low >> 18, part, now_ns);
+	}
+	return slot_repairable(ch, p, low) ? send_slot(ch, p, low, now_ns) : SENT_NOTHING;
+}
+
+static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns)
+{
+	unsigned int n = 0;
+
+	while (ch->retx_count > 0 && n < budget) {
+		enum sent sent;
+
+		if (!kx_txwin_open_reserve(&ch->tx) ||
+			(ch->tx.next_pkt >= ch->limit_pkt && ch->tx.waiting > 0))
+			break;
+		sent = send_again(ch, ch->retx[ch->retx_head], now_ns);
+		if (sent == SENT_LATER)
+			break;
+		ch->retx_head = (ch->retx_head + 1) & (RETX_MAX - 1);
+		ch->retx_count--;
+		if (sent == SENT) {
+			ch->client->stats.retransmits++;
+			n++;
+		}
+	}
+	return n;
+}
+
+/* May this batch go? One frame beyond the credit is sent as a probe when nothing else is on its way. */
+static bool credit_allows(struct channel *ch, const struct slot *s)
+{
+	if (kx_likely(ch->tx.next_pkt < ch->limit_pkt &&
+		    (s->counted || ch->used_bytes + s->bytes <= ch->limit_bytes)))
+		return true;
+	return ch->tx.waiting == 0 && ch->blocked_probes >= 2 && ch->blocked == KX_BLOCKED_NO;
+}
+
+static void count_first(struct channel *ch, struct slot *s, uint64_t now_ns)
+{
+	if (!s->counted) {
+		s->counted = true;
+		ch->used_bytes += s->bytes;
+	}
+	if (s->sent_ns == 0)
+		s->sent_ns = now_ns;
+	ch->blocked_ns = 0;
+	ch->blocked_probes = 0;
+}
+
+static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_ns)
+{
+	struct kx_producer *p = part->producer;
+	struct slot *s = &p->slots[part->unsent];
+	enum sent sent;
+
+	if (kx_unlikely(!kx_txwin_open(&ch->tx)))
+		return SENT_BLOCKED;
+	if (kx_unlikely(!credit_allows(ch, s))) {
+		if (ch->blocked_ns == 0)
+			ch->blocked_ns = now_ns;
+		return SENT_BLOCKED;
+	}
+	if (kx_likely(s->large == NONE)) {
+		sent = send_slot(ch, p, part->unsent, now_ns);
+	} else {
+		struct large *l = &p->larges[s->large];
+
+		if (l->sent_parts == 0) {
+			l->part_bytes = large_part_bytes(ch);
+			l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
+		}
+		sent = send_part(ch, p, s->large, l->sent_parts, now_ns);
+		l->sent_parts += sent == SENT;
+	}
+	if (kx_unlikely(sent != SENT))
+		return sent;
+	count_first(ch, s, now_ns);
+	ch->client->stats.produce_frames++;
+	if (s->large != NONE && p->larges[s->large].sent_parts < p->larges[s->large].parts)
+		return SENT;
+	if (part->unsent == part->head)
+		part->progress_ns = now_ns;
+	s->state = SLOT_SENT;
+	part->unsent = s->next;
+	return SENT;
+}
+
+static struct part *next_part(struct channel *ch)
+{
+	struct part *part;
+
+	while ((part = ch->send_head) != NULL && part->unsent == NONE) {
+		ch->send_head = part->send_next;
+		part->send_listed = false;
+	}
+	if (part == NULL)
+		ch->send_tail = NULL;
+	return part;
+}
+
+unsigned int transmit(struct channel *ch, uint64_t now_ns)
+{
+	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
+	unsigned int n = repairs(ch, budget, now_ns);
+	bool more = ch->retx_count > 0 && kx_txwin_open_reserve(&ch->tx) && ch->tx.next_pkt < ch->limit_pkt;
+	enum sent sent = SENT;
+	struct part *part;
+
+	while ((part = next_part(ch)) != NULL && n < budget) {
+		sent = first_send(ch, part, now_ns);
+		if (sent != SENT)
+			break;
+		n++;
+	}
+	if (part == NULL)
+		ch->blocked_ns = 0;
+	else if (sent == SENT_BLOCKED)
+		ch->client->stats.blocked_turns++;
+	if (more || (part != NULL && sent != SENT_BLOCKED))
+		channel_ready(ch);
+	if (n > 0 && ch->stall_due_ns == UINT64_MAX)
+		ch->stall_due_ns = now_ns + STALL_FIRST;
+	return n;
+}
