@@ -58,9 +58,11 @@ static bool next_record(struct sub *s, uint64_t now_ns, struct kx_polled *out)
 		s->ring_tail += sizeof(struct entry) + s->it_batch->batch_bytes;
 		if (s->state == SUB_ACTIVE)
 			sub_taken(s, s->it_batch->batch_bytes, now_ns);
+		s->it_batch = NULL;
+		if (sub_has_gap(s)) /* what there was no room for before */
+			deliver_held(s, now_ns);
 		if (s->ch != NULL)
 			channel_ready(s->ch);
-		s->it_batch = NULL;
 	}
 	out->offset = s->it_offset++;
 	out->stream_key = s->it_batch->stream_key;

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Brokers and clients in one process, in virtual time, over a network in memory that loses, repeats, delays
+ * and corrupts datagrams as a seed says. */
+#ifndef CLIENT_RIG_H
+#define CLIENT_RIG_H
+
+#include "kx_broker.h"
+#include "kx_client.h"
+
+#define NET_LCORES_MAX 4
+#define NET_HUBS_MAX   4
+#define NET_INBOX      8192
+#define NET_FLIGHT_MAX 32768
+#define NET_PORT       9000
+
+struct net;
+struct node {
+	struct net *net;
+	struct kx_addr addr;
+	struct kx_frame inbox[NET_INBOX];
+	uint32_t head, count;
+	bool dead; /* what is sent to it is lost */
+};
+struct flight {
+	uint64_t due_ns, order;
+	uint8_t *data;
+	uint32_t bytes;
+	struct kx_addr from, to;
+};
+struct net {
+	/* per mille of datagrams */
+	uint32_t loss, duplicate, reorder, corrupt;
+	uint64_t delay_ns, jitter_ns;
+	/* a program's say on each datagram: false loses it */
+	bool (*filter)(struct net *net, const struct flight *f, const struct kx_frame_hdr *h);
+	uint64_t filter_state;
+	uint64_t now_ns;
+	struct kx_prng prng;
+	struct flight flights[NET_FLIGHT_MAX];
+	uint32_t flight_count;
+	uint64_t order, sent, lost;
+	struct node lcores[NET_LCORES_MAX], hubs[NET_HUBS_MAX];
+	struct kx_hub *hub[NET_HUBS_MAX];
+	uint32_t lcore_count, hub_count;
+	uint64_t boot_id, producer_id;
+	struct kx_conf *conf;
+	struct kx_auth_secrets secrets;
+	struct kx_partition_offsets *offsets;
+	struct kx_ledger ledgers[NET_LCORES_MAX];
+	struct kx_broker *brokers[NET_LCORES_MAX];
+	uint8_t *log_memory[NET_LCORES_MAX];
+};
+
+struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t seed);
+void net_free(struct net *net);
+/* The broker goes away without a word and comes back empty. */
+void net_restart_broker(struct net *net);
+/* 10 us of virtual time: deliver what is due, one turn of everybody. */
+void net_turn(struct net *net);
+void net_run(struct net *net, uint64_t ns);
+/* Datagrams into nowhere and from anywhere, for clients alone. */
+void net_inject(struct net *net, const struct kx_addr *from, const struct kx_addr *to, const void *data,
+	uint32_t bytes);
+
+#endif
