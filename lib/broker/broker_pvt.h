@@ -73,6 +73,10 @@ struct reassembly {
 	uint32_t *extents; /* extent numbers by piece */
 };
 
+struct drain {
+	uint32_t producer, session;
+};
+
 struct kx_broker {
 	struct kx_broker_config config;
 	const struct kx_transport_ops *ops;
@@ -86,6 +90,9 @@ struct kx_broker {
 	struct kx_map conn_map, nonce_map;
 	uint32_t *ack_list, ack_count;
 	uint32_t *gap_list, gap_count;
+	struct drain *drain_list; /* producer states with held batches that are due: no room, or too many for
+				     one go */
+	uint32_t drain_count, drain_size;
 	uint32_t *wait_list, wait_count, wait_cursor; /* sessions without credit on a full log */
 	uint32_t ready_head, ready_tail;	      /* subscriptions that may have something to send */
 	uint32_t ready_count;
@@ -153,6 +160,8 @@ enum kx_drop produce_frame(
 	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v);
 /* Store what waited for the producer's next sequence. */
 void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st);
+/* Go on with those that could not be stored at once. */
+unsigned int produce_drain_poll(struct kx_broker *b);
 /* Common checks of a batch's or fragment's addressee; answers NOT_OWNER / PRODUCE_REFUSED itself (closing the
  * packet). */
 enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,

@@ -19,10 +19,13 @@ static int tables_alloc(struct kx_broker *b)
 	b->ack_list = calloc(n, sizeof(uint32_t));
 	b->gap_list = calloc(n, sizeof(uint32_t));
 	b->wait_list = calloc(n, sizeof(uint32_t));
+	b->drain_size = KX_MAX(b->topics.producer_count, 1);
+	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	b->residence = kx_hist_new();
 	if (b->session_next_free == NULL || b->active == NULL || b->ack_list == NULL || b->gap_list == NULL ||
-		b->wait_list == NULL || b->dirty_parts == NULL || b->residence == NULL)
+		b->wait_list == NULL || b->drain_list == NULL || b->dirty_parts == NULL ||
+		b->residence == NULL)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
 		return -ENOMEM;
@@ -100,6 +103,7 @@ void kx_broker_destroy(struct kx_broker *b)
 	free(b->active);
 	free(b->ack_list);
 	free(b->gap_list);
+	free(b->drain_list);
 	free(b->wait_list);
 	free(b->dirty_parts);
 	free(b);
@@ -117,6 +121,8 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 		work += frag_poll(b);
 	if (kx_unlikely(b->wait_count != 0))
 		work += credit_poll(b);
+	if (kx_unlikely(b->drain_count != 0))
+		work += produce_drain_poll(b);
 	work += ack_poll(b);
 	return work + timer_poll(b);
 }

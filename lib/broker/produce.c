@@ -150,6 +150,16 @@ static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t he
 		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
 }
 
+static void drain_later(struct kx_broker *b, const struct session *s, struct kx_producer *st)
+{
+	if (st->drain_listed || st->held_head == KX_NONE ||
+		b->topics.held[st->held_head].first_seq > st->next_seq || b->drain_count == b->drain_size)
+		return;
+	st->drain_listed = true;
+	b->drain_list[b->drain_count++] =
+		(struct drain){.producer = (uint32_t)(st - b->topics.producers), .session = s->slot};
+}
+
 void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st)
 {
 	for (int i = 0; i < DRAINS_PER_FRAME && st->held_head != KX_NONE; i++) {
@@ -159,12 +169,37 @@ void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *
 			return;
 		if (b->topics.held[held].first_seq == st->next_seq) {
 			if (!store_held(b, s, p, st, held))
-				return;
+				break;
 		} else {
 			forget_held(b, p, held);
 		}
 		kx_held_free(&b->topics, kx_held_pop(&b->topics, st));
 	}
+	drain_later(b, s, st);
+}
+
+unsigned int produce_drain_poll(struct kx_broker *b)
+{
+	uint32_t n = b->drain_count;
+	unsigned int work = 0;
+
+	b->drain_count = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct drain d = b->drain_list[i];
+		struct kx_producer *st = &b->topics.producers[d.producer];
+		struct session *s = session_of(b, d.session);
+		uint64_t before = st->next_seq;
+
+		st->drain_listed = false;
+		if (s->conn_id == 0 || s->producer_id != st->producer_id || st->held_head == KX_NONE)
+			continue; /* the session is gone; what is held waits for its next one */
+		produce_drain(b, s, kx_topics_partition(&b->topics, st->partition), st);
+		if (st->next_seq == before)
+			continue;
+		produce_commit_dirty(b, s, d.producer);
+		work++;
+	}
+	return work;
 }
 
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,

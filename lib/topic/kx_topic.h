@@ -48,6 +48,7 @@ struct kx_producer {
 	uint32_t held_count;
 	uint32_t next_free;
 	uint32_t history_at;
+	bool drain_listed; /**< the broker's: held batches whose turn it is wait for the next poll */
 	struct kx_producer_batch history[KX_PRODUCER_HISTORY];
 };
 
