@@ -162,17 +162,31 @@ static void check_queues(const struct check *c, uint32_t port, uint32_t data_lco
 			p->tx_queues, data_lcores, data_lcores);
 }
 
+void conf_check_begin(struct check *c)
+{
+	const struct kx_conf *conf = c->conf;
+	uint32_t mtu = 0;
+
+	c->window_bytes = conf->sessions.window_bytes;
+	for (uint32_t t = 0; t < conf->topic_count; t++)
+		c->window_bytes = KX_MAX(c->window_bytes, conf->topics[t].max_message_bytes + UINT64_C(8192));
+	for (uint32_t p = 0; p < conf->port_count; p++)
+		mtu = KX_MAX(mtu, conf->ports[p].mtu);
+	c->sure_bytes = conf->memory.extent_bytes - mtu;
+}
+
 /**
  * Smallest log of a partition: the extent that is written and one to trim; or a largest message (its batch
  * has up to 4096 bytes more than its payload) in extents of its own beside the written one; where producers
- * wait, twice the window that a session is granted.
+ * wait, the window that a session is granted, in extents whose last bytes may stay empty because the next
+ * batch is as large as a datagram.
  */
-static uint64_t least_log_bytes(const struct kx_conf *conf, const struct kx_conf_topic *t)
+static uint64_t least_log_bytes(const struct check *c, const struct kx_conf_topic *t)
 {
-	uint64_t extent = conf->memory.extent_bytes;
+	uint64_t extent = c->conf->memory.extent_bytes;
 	uint64_t large = (t->max_message_bytes + UINT64_C(4096) + extent - 1) / extent;
 	uint64_t window =
-		t->overrun == KX_CONF_BLOCK ? (2 * conf->sessions.window_bytes + extent - 1) / extent : 0;
+		t->overrun == KX_CONF_BLOCK ? (c->window_bytes + c->sure_bytes - 1) / c->sure_bytes : 0;
 
 	return KX_MAX(large, window) * extent + extent;
 }
@@ -188,7 +202,7 @@ static bool topic_usable(const struct check *c, uint32_t t)
 static void check_topic_log(const struct check *c, uint32_t index)
 {
 	const struct kx_conf_topic *t = &c->conf->topics[index];
-	uint64_t least = least_log_bytes(c->conf, t);
+	uint64_t least = least_log_bytes(c, t);
 	char need[32];
 	struct kx_text text;
 
@@ -201,7 +215,7 @@ static void check_topic_log(const struct check *c, uint32_t index)
 		"allowed: at "
 		"least %s, or 0 (the share)",
 		(unsigned long long)t->log_bytes,
-		t->overrun == KX_CONF_BLOCK ? ", or two session windows," : "", need);
+		t->overrun == KX_CONF_BLOCK ? ", or no session window," : "", need);
 }
 
 /** What the partitions of one lcore need at least, those with a limit of their own counted with it. */
@@ -218,7 +232,7 @@ static uint64_t least_memory(const struct check *c, uint32_t lcore, uint32_t dat
 		bool here = n >= data_lcores || (lcore + data_lcores - first % data_lcores) % data_lcores < n;
 
 		if (here && conf->topics[t].log_bytes == 0)
-			most = KX_MAX(most, least_log_bytes(conf, &conf->topics[t]));
+			most = KX_MAX(most, least_log_bytes(c, &conf->topics[t]));
 	}
 	return share.reserved_bytes + share.sharing * most;
 }
@@ -284,6 +298,7 @@ int kx_conf_check_lcores(const struct kx_conf *conf, uint32_t data_lcores, struc
 
 	if (list == NULL)
 		return -ENOMEM;
+	conf_check_begin(&c);
 	list->count = list->total = 0;
 	if (data_lcores == 0 || data_lcores > KX_CONF_LCORES_MAX)
 		conf_check_error(&c, KX_CONF_S_LCORES, 0, "data", "%u data lcores; allowed: 1..%d",

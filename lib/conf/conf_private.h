@@ -88,7 +88,11 @@ struct check {
 	const struct kx_conf *conf;
 	const char *file;
 	struct kx_conf_errors *errs;
+	uint64_t window_bytes; /* credit of a session: lib/broker grants at least one largest message */
+	uint64_t sure_bytes;   /* of an extent, whatever batches come */
 };
+/* Fill what is computed once. */
+void conf_check_begin(struct check *c);
 void conf_check_sections(const struct check *c);
 void conf_check_topics(const struct check *c);
 /* With the number of data lcores known. */

@@ -52,6 +52,7 @@ static void check_all(struct load *l)
 {
 	struct check c = {.load = l, .conf = l->conf, .file = l->name, .errs = l->errs};
 
+	conf_check_begin(&c);
 	if (!l->port_seen)
 		conf_error(l->name, l->errs, 0, "port NAME", NULL,
 			"section is missing; allowed: 1..%d, each named after its EAL device",

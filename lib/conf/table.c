@@ -160,7 +160,7 @@ static const struct kx_conf_key keys[] = {
 			  "line for 0.6 ms of round trip and fit in half an RX ring."},
 	{KX_CONF_S_SESSIONS, BYTES(sessions, window_bytes, 64 * KB, 64 * MB, "1M"),
 		.reason = "Most bytes a session may have on their way to the broker. A little more than "
-			  "window_frames of 1500 B; logs that block keep twice this free for a producer."},
+			  "window_frames of 1500 B; logs that block keep that much room for a producer."},
 	{KX_CONF_S_SESSIONS, COUNT(sessions, setup_per_turn, "frames", 1, 64, "4"),
 		.reason = "Handshake frames handled in one turn of the loop; the rest are dropped by name "
 			  "and come "

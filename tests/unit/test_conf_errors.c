@@ -273,9 +273,10 @@ static void test_contradictions(void **state)
 			"t.ini:4: [topic t] log_bytes: 1048576 bytes hold no message of max_message_bytes "
 			"beside the extent "
 			"that is written; allowed: at least 1536K, or 0 (the share)"},
-		{PORT "[topic t]\nlog_bytes = 1536K\noverrun = block\n",
-			"or two session windows, beside the extent that is written; "
-			"allowed: at least 2304K"},
+		{PORT "[sessions]\nwindow_bytes = 4M\n[topic t]\nlog_bytes = 1536K\noverrun = block\n",
+			"t.ini:6: [topic t] log_bytes: 1572864 bytes hold no message of max_message_bytes, "
+			"or no "
+			"session window, beside the extent that is written; allowed: at least 4608K"},
 		{PORT "[lcores]\ndata = 1\n[topic t]\npartitions = 171\n",
 			"t.ini:3: [memory] log_bytes: 256M is too little"},
 		{PORT "[lcores]\ndata = 1\n[memory]\nlog_bytes = 64M\n[topic t]\npartitions = 8\nlog_bytes = "
