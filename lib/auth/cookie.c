@@ -71,7 +71,7 @@ void kx_auth_cookie_make(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX
 
 int kx_auth_cookie_check(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX_NONCE_BYTES],
 	const uint8_t broker_nonce[KX_NONCE_BYTES], const struct kx_addr *remote, uint64_t now_ns,
-	const uint8_t cookie[KX_COOKIE_BYTES])
+	uint64_t lifetime_ns, const uint8_t cookie[KX_COOKIE_BYTES])
 {
 	uint8_t mac[MAC_BYTES];
 	struct cookie c;
@@ -80,7 +80,7 @@ int kx_auth_cookie_check(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX
 	/* Before the stamp selects a key: a forged one then costs at most one key derivation more. */
 	if (c.stamp_ns > now_ns && c.stamp_ns - now_ns > KX_AUTH_CLOCK_SLACK_NS)
 		return -EACCES;
-	if (c.stamp_ns < now_ns && now_ns - c.stamp_ns > KX_AUTH_COOKIE_LIFETIME_NS)
+	if (c.stamp_ns < now_ns && now_ns - c.stamp_ns > lifetime_ns)
 		return -ETIME;
 	cookie_mac(auth, client_nonce, broker_nonce, remote, c.stamp_ns, mac);
 	return CRYPTO_memcmp(c.mac, mac, sizeof(c.mac)) == 0 ? 0 : -EACCES;

@@ -22,13 +22,11 @@
 
 #include "kx_session.h"
 
-#define KX_AUTH_SECRET_BYTES	   32
-/** A cookie is accepted for this long after it was made. */
-#define KX_AUTH_COOKIE_LIFETIME_NS (10 * KX_NS_PER_S)
-/** The key of cookies changes this often; not shorter than the lifetime, so that two keys are enough. */
-#define KX_AUTH_COOKIE_PERIOD_NS   (60 * KX_NS_PER_S)
+#define KX_AUTH_SECRET_BYTES	 32
+/** The key of cookies changes this often; not shorter than any lifetime, so that two keys are enough. */
+#define KX_AUTH_COOKIE_PERIOD_NS (60 * KX_NS_PER_S)
 /** How far another lcore's clock reading may be ahead. */
-#define KX_AUTH_CLOCK_SLACK_NS	   KX_NS_PER_S
+#define KX_AUTH_CLOCK_SLACK_NS	 KX_NS_PER_S
 
 /** Drawn at start, then read-only and shared by all data lcores of the process. Never leaves it. */
 struct kx_auth_secrets {
@@ -64,12 +62,14 @@ void kx_auth_cookie_make(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX
 	uint8_t cookie[KX_COOKIE_BYTES]);
 /**
  * Check a cookie that came with these nonces from this address. The MAC is compared in constant time.
+ * @param lifetime_ns  how long a cookie is accepted (ini cookie_lifetime_ms), at most
+ * KX_AUTH_COOKIE_PERIOD_NS
  * @return 0; -EACCES: not made by this broker process for these; -ETIME: its stamp is older than
- * KX_AUTH_COOKIE_LIFETIME_NS (then the MAC is not looked at). Both are KX_DROP_COOKIE_BAD.
+ * lifetime_ns (then the MAC is not looked at). Both are KX_DROP_COOKIE_BAD.
  */
 int kx_auth_cookie_check(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX_NONCE_BYTES],
 	const uint8_t broker_nonce[KX_NONCE_BYTES], const struct kx_addr *remote, uint64_t now_ns,
-	const uint8_t cookie[KX_COOKIE_BYTES]);
+	uint64_t lifetime_ns, const uint8_t cookie[KX_COOKIE_BYTES]);
 
 /** What a ticket says of the handshake it came from. */
 struct kx_auth_ticket {

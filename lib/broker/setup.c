@@ -100,7 +100,7 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	if (b->ops->path_of(b->tx, f, &path) != 0)
 		return KX_DROP_TX_NO_NEIGHBOUR;
 	if (kx_auth_cookie_check(b->auth, auth->client_nonce, auth->broker_nonce, &f->remote, b->now_ns,
-		    auth->cookie) != 0)
+		    b->config.conf->sessions.cookie_lifetime_ms * UINT64_C(1000000), auth->cookie) != 0)
 		return KX_DROP_COOKIE_BAD;
 	if (s != NULL) { /* our ACCEPT was lost */
 		if (!kx_addr_equal(&s->remote, &f->remote))

@@ -9,7 +9,8 @@
 
 #include "kx_auth.h"
 
-#define T0 (100 * KX_AUTH_COOKIE_PERIOD_NS)
+#define LIFETIME_NS (10 * KX_NS_PER_S)
+#define T0	    (100 * KX_AUTH_COOKIE_PERIOD_NS)
 
 /* ---- allocation count: the malloc family replaced, or a sanitizer's hook where that owns it */
 
@@ -107,7 +108,7 @@ static int check(struct fixture *f, uint64_t now_ns, const uint8_t cookie[KX_COO
 	uint8_t *client = kx_test_exact(f->client, KX_NONCE_BYTES);
 	uint8_t *broker = kx_test_exact(f->broker, KX_NONCE_BYTES);
 	uint8_t *copy = kx_test_exact(cookie, KX_COOKIE_BYTES);
-	int err = kx_auth_cookie_check(f->auth, client, broker, &f->remote, now_ns, copy);
+	int err = kx_auth_cookie_check(f->auth, client, broker, &f->remote, now_ns, LIFETIME_NS, copy);
 
 	free(client);
 	free(broker);
@@ -203,8 +204,8 @@ static void cookie_expires(void **state)
 	(void)state;
 	setup(&f);
 	make(&f, T0, cookie);
-	assert_int_equal(check(&f, T0 + KX_AUTH_COOKIE_LIFETIME_NS, cookie), 0);
-	assert_int_equal(check(&f, T0 + KX_AUTH_COOKIE_LIFETIME_NS + 1, cookie), -ETIME);
+	assert_int_equal(check(&f, T0 + LIFETIME_NS, cookie), 0);
+	assert_int_equal(check(&f, T0 + LIFETIME_NS + 1, cookie), -ETIME);
 	assert_int_equal(check(&f, UINT64_MAX, cookie), -ETIME);
 	make(&f, 0, cookie);
 	assert_int_equal(check(&f, 0, cookie), 0);
@@ -250,8 +251,8 @@ static void cookie_rotation(void **state)
 	assert_memory_equal(first, expected, sizeof(first));
 	assert_int_equal(check(&f, border, last), 0);
 	assert_int_equal(check(&f, border - 1, first), 0); /* an lcore whose clock reading is older */
-	assert_int_equal(check(&f, border + KX_AUTH_COOKIE_LIFETIME_NS - 1, last), 0);
-	assert_int_equal(check(&f, border + KX_AUTH_COOKIE_LIFETIME_NS, last), -ETIME);
+	assert_int_equal(check(&f, border + LIFETIME_NS - 1, last), 0);
+	assert_int_equal(check(&f, border + LIFETIME_NS, last), -ETIME);
 	for (unsigned int i = 1; i < 5; i++) {
 		make(&f, border + i * KX_AUTH_COOKIE_PERIOD_NS, first);
 		reference(&f, border + i * KX_AUTH_COOKIE_PERIOD_NS, expected);
@@ -378,11 +379,12 @@ static void nothing_allocates(void **state)
 	for (uint64_t i = 0; i < 1000; i++) {
 		uint64_t now_ns = T0 + i * KX_NS_PER_S; /* over several rotations */
 
-		kx_auth_cookie_make(f.auth, f.client, f.broker, &f.remote, now_ns, cookie);
-		failed += kx_auth_cookie_check(f.auth, f.client, f.broker, &f.remote, now_ns, cookie) != 0;
+		kx_auth_cookie_make(f.auth, f.client, f.broker, &f.remote, now_ns, LIFETIME_NS, cookie);
+		failed += kx_auth_cookie_check(
+				  f.auth, f.client, f.broker, &f.remote, now_ns, LIFETIME_NS, cookie) != 0;
 		cookie[20] ^= 1;
-		failed += kx_auth_cookie_check(f.auth, f.client, f.broker, &f.remote, now_ns, cookie) !=
-			-EACCES;
+		failed += kx_auth_cookie_check(f.auth, f.client, f.broker, &f.remote, now_ns, LIFETIME_NS,
+				  cookie) != -EACCES;
 		kx_auth_ticket_seal(f.auth, &granted, sealed);
 		failed += kx_auth_ticket_open(f.auth, sealed, 0, &t) != 0;
 		failed += kx_auth_random_u64(f.auth) == 0;
