@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The broker starts, sleeps on its control lcore, stops on SIGINT and SIGTERM and leaves nothing; with and without
+# hugepages, with one and two data lcores, with lcores that share a CPU.
+# timeout: 120
+. "$(dirname "$0")/_init.sh"
+. "$(dirname "$0")/_broker.sh"
+
+ini() {
+  broker_ini net_ring0 "$1" <<INI
+[lcores]
+data = $2
+[memory]
+log_bytes = 16M
+[port @PORT@]
+address = 10.77.0.1/24, fd77::1/64
+[topic quick]
+partitions = 2
+INI
+}
+
+# CPU ticks of the main thread in one second: the control lcore sleeps.
+assert_main_sleeps() {
+  local before after
+  before=$(awk '{ print $14 + $15 }' "/proc/$BROKER_PID/task/$BROKER_PID/stat")
+  sleep 1
+  after=$(awk '{ print $14 + $15 }' "/proc/$BROKER_PID/task/$BROKER_PID/stat")
+  [ $((after - before)) -le 5 ] || fail "the control lcore used $((after - before)) ticks in a second"
+}
+
+ini one 1
+broker_start --no-huge --vdev net_ring0
+assert_main_sleeps
+assert_eq "$BROKER_PREFIX" "$(telemetry "$BROKER_PREFIX" /kaelix/info | in_json /kaelix/info name)" "name"
+broker_stop INT
+
+broker_start --no-huge --vdev net_ring0
+broker_stop TERM
+
+ini two 0,1
+broker_start --no-huge --vdev net_ring0
+assert_eq 2 "$(telemetry "$BROKER_PREFIX" /kaelix/lcore/list | in_json /kaelix/lcore/list total)" "data lcores"
+broker_stop
+
+ini shared 1,2
+broker_start --no-huge --vdev net_ring0 --lcores '0@0,1@0,2@0'
+broker_stop
+
+ini auto auto
+broker_start --no-huge --vdev net_ring0
+broker_stop
+
+if have_hugepages 128; then
+  ini huge 1
+  broker_start --vdev net_ring0
+  assert_eq 1 "$(telemetry "$BROKER_PREFIX" /kaelix/info | in_json /kaelix/info hugepages)" "hugepages"
+  broker_stop
+else
+  echo "without hugepages: that start was not tried"
+fi
+
+out=$("$KX_BROKER" --config "$BROKER_INI" --check) || fail "--check says: $out"
+grep -q 'not checked here' <<<"$out" || fail "--check does not say what it leaves out"
+[ ! -e "/var/run/dpdk/$BROKER_PREFIX" ] || fail "--check left files"
