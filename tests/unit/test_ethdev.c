@@ -200,7 +200,7 @@ static void test_pools(void **state)
 			assert_true(cache <= RTE_MEMPOOL_CACHE_MAX_SIZE && cache % 32 == 0);
 			assert_true(cache * 3 / 2 * KX_MAX(threads, 1u) <= mbufs);
 		}
-	assert_true(kx_ethdev_data_room(1500) >= 1500 + 18 + RTE_PKTMBUF_HEADROOM);
+	assert_int_equal(kx_ethdev_data_room(1500), RTE_MBUF_DEFAULT_BUF_SIZE);
 	assert_true(kx_ethdev_data_room(9000) >= 9018 + RTE_PKTMBUF_HEADROOM);
 	assert_int_equal(kx_ethdev_data_room(9000) % 128, 0);
 	p = kx_ethdev_pool_new("good", 255, 32, 8, 2176, SOCKET_ID_ANY, &why);

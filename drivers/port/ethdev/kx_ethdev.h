@@ -114,7 +114,8 @@ struct kx_ethdev_pool_need {
 uint32_t kx_ethdev_pool_mbufs(const struct kx_ethdev_pool_need *need);
 /** Cache of a pool of n mbufs: a multiple of the usual burst, <= 512 and n / 1.5, shared by `threads`. */
 uint32_t kx_ethdev_pool_cache(uint32_t mbufs, uint32_t threads);
-/** Data room (headroom included) for one frame of this MTU in one buffer, rounded up to 128; <= 65535. */
+/** Data room (headroom included) for one frame of this MTU in one buffer, rounded up to 128: 2176 (what
+ * af_packet and af_xdp insist on) to 65408. */
 uint16_t kx_ethdev_data_room(uint16_t mtu);
 /**
  * Make an mbuf pool. @param name unique in the process. @param priv_bytes private area of each mbuf, multiple

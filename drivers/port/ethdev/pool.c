@@ -30,7 +30,7 @@ uint16_t kx_ethdev_data_room(uint16_t mtu)
 {
 	uint32_t room = RTE_PKTMBUF_HEADROOM + mtu + RTE_ETHER_HDR_LEN + 4 + RTE_ETHER_CRC_LEN;
 
-	room = (room + 127) / 128 * 128;
+	room = KX_MAX((room + 127) / 128 * 128, (uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE);
 	return (uint16_t)KX_MIN(room, UINT32_C(65408));
 }
 
