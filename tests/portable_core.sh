@@ -32,7 +32,7 @@ if ninja -C "$dir" -t deps | grep -E '/rte_[a-z0-9_]+\.h$'; then
   echo "FAIL: a portable source includes a DPDK header"
   failed=1
 fi
-for program in "$dir"/app/*/kaelix* "$dir"/lib/libkaelix*.so; do
+for program in "$dir"/app/*/kaelix* "$dir"/drivers/transport/udp/libkaelix.so; do
   [ -f "$program" ] || continue
   if readelf -d "$program" 2>/dev/null | grep -q 'NEEDED.*librte_'; then
     echo "FAIL: ${program#"$dir"/} is linked with DPDK"
