@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* kaelix-cli: produce, consume, topics, ping over plain UDP sockets. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+volatile sig_atomic_t cli_interrupted;
+
+void cli_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "kaelix-cli: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+void cli_fail(struct cli *cli, enum exit_code code)
+{
+	if (cli->exit_code == EXIT_RUNNING)
+		cli->exit_code = (int)code;
+}
+
+static const char *why(const struct kx_event *e)
+{
+	return e->code != 0 ? kx_code_text(e->code) : kx_result_text(e->result);
+}
+
+static void on_event(void *user, const struct kx_event *e)
+{
+	struct cli *cli = user;
+	const struct cli_options *o = cli->opts;
+
+	switch (e->type) {
+	case KX_EVENT_CONNECT_FAILED:
+		if (cli->exit_code == EXIT_RUNNING)
+			cli_error("cannot connect to %s: %s", o->broker_text, why(e));
+		cli_fail(cli, EXIT_CONNECT);
+		break;
+	case KX_EVENT_DISCONNECTED:
+		cli_error("session with %s ended: %s", o->broker_text, why(e));
+		if (strcmp(o->command, "consume") != 0 || e->result == KX_STOPPING)
+			cli_fail(cli, EXIT_FAILED);
+		break;
+	case KX_EVENT_PRODUCER_FAILED:
+	case KX_EVENT_CONSUMER_FAILED:
+		cli_error("topic %s: %s", o->topic, why(e));
+		cli_fail(cli, EXIT_FAILED);
+		break;
+	case KX_EVENT_PRODUCER_READY:
+	case KX_EVENT_CONSUMER_READY:
+		cli->ready = true;
+		break;
+	case KX_EVENT_OFFSET_TRIMMED:
+		cli_error("partition %u: offsets %llu to %llu are no longer there", e->partition,
+			(unsigned long long)e->first, (unsigned long long)e->last);
+		break;
+	case KX_EVENT_OFFSET_TRUNCATED:
+		cli_error(
+			"partition %u: cut back to offset %llu", e->partition, (unsigned long long)e->first);
+		break;
+	default:
+		break;
+	}
+}
+
+bool cli_connect(struct cli *cli, const struct cli_options *o)
+{
+	struct kx_client_opts opts = {.broker = o->broker,
+		.connect_timeout_ns = o->timeout_ns,
+		.channels_max = KX_LCORES_MAX,
+		.subscriptions_max = 4096,
+		.on_event = on_event,
+		.user = cli};
+	int rc;
+
+	*cli = (struct cli){.opts = o, .exit_code = EXIT_RUNNING};
+	rc = kx_client_connect_udp(&opts, &cli->c);
+	if (rc == 0)
+		return true;
+	cli_error("cannot open a socket for %s: %s", o->broker_text, kx_strerror(rc));
+	cli->exit_code = EXIT_CONNECT;
+	return false;
+}
+
+bool cli_wait_connected(struct cli *cli)
+{
+	while (cli->exit_code == EXIT_RUNNING && !kx_client_connected(cli->c.client)) {
+		kx_udp_client_turn(&cli->c, 100000000);
+		if (cli_interrupted)
+			cli->exit_code = EXIT_FAILED;
+	}
+	return cli->exit_code == EXIT_RUNNING;
+}
+
+void cli_close(struct cli *cli)
+{
+	kx_udp_client_close(&cli->c);
+}
+
+static void interrupt(int signal)
+{
+	(void)signal;
+	cli_interrupted = 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
+	struct cli_options o;
+	int code = cli_parse(argc, argv, &o);
+
+	if (code != EXIT_RUNNING)
+		return code;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (strcmp(o.command, "produce") == 0)
+		return cli_produce(&o);
+	if (strcmp(o.command, "consume") == 0)
+		return cli_consume(&o);
+	return strcmp(o.command, "topics") == 0 ? cli_topics(&o) : cli_ping(&o);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define PORT_DEFAULT 9000
+
+static const char usage[] =
+	"Usage: kaelix-cli COMMAND [options]\n"
+	"\n"
+	"Commands\n"
+	"  produce   send the lines of standard input as messages; prints errors only\n"
+	"  consume   print messages\n"
+	"  topics    list the broker's topics, or with --topic the partitions of one\n"
+	"  ping      round trip to each data lcore of the broker\n"
+	"\n"
+	"All commands\n"
+	"  -b, --broker HOST[:PORT]  broker (127.0.0.1:9000)\n"
+	"      --timeout MS          give up connecting, or waiting for an answer, after this (5000)\n"
+	"  -h, --help   -V, --version\n"
+	"\n"
+	"produce\n"
+	"  -t, --topic NAME          topic\n"
+	"  -p, --partition N         partition; otherwise by key, without a key in turn, batch by batch\n"
+	"  -k, --key KEY             key of every message\n"
+	"  -K, --key-delimiter C     each line is KEY C VALUE\n"
+	"  -f, --format line|length  lines, or records of a 32-bit little-endian length and that many bytes "
+	"(line)\n"
+	"\n"
+	"consume\n"
+	"  -t, --topic NAME          topic\n"
+	"  -p, --partition N         one partition (all)\n"
+	"  -o, --from 0|now|OFFSET   where to begin; what was trimmed is skipped (0)\n"
+	"  -c, --count N             exit after N messages\n"
+	"  -f, --format FORMAT       value: value and newline (default); json: an object a line; length: as "
+	"in produce;\n"
+	"                            else a text with %s value, %k key, %o offset, %p partition, %t topic, "
+	"%T timestamp,\n"
+	"                            %A append time (ns), %S size, %%, \\n, \\t, \\\\\n"
+	"      --idle-exit MS        exit when no message came for this long\n"
+	"\n"
+	"topics\n"
+	"  -t, --topic NAME          show its partitions\n"
+	"      --json                as JSON\n"
+	"\n"
+	"ping\n"
+	"  -c, --count N             pings a data lcore (10)\n"
+	"      --interval MS         between pings (10)\n"
+	"      --json                as JSON\n"
+	"\n"
+	"Exit codes: 0 done (produce: every message is committed), 1 failed in operation, 2 wrong usage, 3 "
+	"cannot connect,\n"
+	"4 consume: --idle-exit came before --count messages.\n";
+
+enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL };
+
+static const struct option long_options[] = {
+	{"broker", required_argument, NULL, 'b'},
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{"topic", required_argument, NULL, 't'},
+	{"partition", required_argument, NULL, 'p'},
+	{"key", required_argument, NULL, 'k'},
+	{"key-delimiter", required_argument, NULL, 'K'},
+	{"format", required_argument, NULL, 'f'},
+	{"from", required_argument, NULL, 'o'},
+	{"count", required_argument, NULL, 'c'},
+	{"idle-exit", required_argument, NULL, OPT_IDLE_EXIT},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{NULL, 0, NULL, 0},
+};
+
+static bool number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	if (text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out >= min && *out <= max)
+		return true;
+	cli_error("%s %s: a whole number from %llu to %llu is needed", name, text, (unsigned long long)min,
+		(unsigned long long)max);
+	return false;
+}
+
+static bool milliseconds(const char *name, const char *text, uint64_t min, uint64_t *ns)
+{
+	if (!number(name, text, min, 86400000, ns))
+		return false;
+	*ns *= 1000000;
+	return true;
+}
+
+static bool from_offset(const char *text, uint64_t *from)
+{
+	if (strcmp(text, "now") == 0) {
+		*from = KX_OFFSET_NOW;
+		return true;
+	}
+	if (!number("--from", text, 0, UINT64_C(1) << 62, from))
+		return false;
+	if (*from == 0)
+		*from = KX_OFFSET_EARLIEST;
+	return true;
+}
+
+/* A host name: the resolver's first UDP address. */
+static bool resolve(const char *text, struct kx_addr *out)
+{
+	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
+	struct addrinfo *found = NULL;
+	char host[256];
+	const char *colon = strrchr(text, ':');
+	size_t bytes = colon != NULL ? (size_t)(colon - text) : strlen(text);
+	uint64_t port = PORT_DEFAULT;
+
+	if (kx_addr_parse(text, PORT_DEFAULT, out) == 0)
+		return out->port != 0;
+	if (bytes == 0 || bytes >= sizeof(host) ||
+		(colon != NULL && !number("--broker port", colon + 1, 1, 65535, &port)))
+		return false;
+	memcpy(host, text, bytes);
+	host[bytes] = '\0';
+	if (getaddrinfo(host, NULL, &hints, &found) != 0 || found == NULL)
+		return false;
+	*out = (struct kx_addr){.port = (uint16_t)port};
+	if (found->ai_family == AF_INET) {
+		out->ip[10] = out->ip[11] = 0xff;
+		memcpy(out->ip + 12, &((const struct sockaddr_in *)(const void *)found->ai_addr)->sin_addr,
+			4);
+	} else {
+		memcpy(out->ip, &((const struct sockaddr_in6 *)(const void *)found->ai_addr)->sin6_addr, 16);
+	}
+	freeaddrinfo(found);
+	return true;
+}
+
+static bool option(struct cli_options *o, int c, const char *arg)
+{
+	uint64_t n;
+
+	switch (c) {
+	case 'b':
+		o->broker_text = arg;
+		return true;
+	case OPT_TIMEOUT:
+		return milliseconds("--timeout", arg, 1, &o->timeout_ns);
+	case 't':
+		if (arg[0] == '\0' || strlen(arg) > KX_TOPIC_NAME_MAX) {
+			cli_error("--topic: 1 to %d bytes are needed", KX_TOPIC_NAME_MAX);
+			return false;
+		}
+		o->topic = arg;
+		return true;
+	case 'p':
+		if (!number("--partition", arg, 0, 65535, &n))
+			return false;
+		o->partition = (int64_t)n;
+		return true;
+	case 'k':
+		if (arg[0] == '\0' || strlen(arg) > UINT16_MAX) {
+			cli_error("--key: 1 to 65535 bytes are needed");
+			return false;
+		}
+		o->key = arg;
+		return true;
+	case 'K':
+		if (strlen(arg) != 1) {
+			cli_error("--key-delimiter %s: one byte is needed", arg);
+			return false;
+		}
+		o->key_delimiter = arg[0];
+		o->has_key_delimiter = true;
+		return true;
+	case 'f':
+		o->format = arg;
+		return true;
+	case 'o':
+		return from_offset(arg, &o->from);
+	case 'c':
+		return number("--count", arg, 1, UINT64_MAX / 2, &o->count);
+	case OPT_IDLE_EXIT:
+		return milliseconds("--idle-exit", arg, 1, &o->idle_exit_ns);
+	case OPT_INTERVAL:
+		return milliseconds("--interval", arg, 0, &o->interval_ns);
+	case OPT_JSON:
+		o->json = true;
+		return true;
+	default:
+		return false; /* getopt has said why */
+	}
+}
+
+static bool command_ok(struct cli_options *o)
+{
+	bool produce = strcmp(o->command, "produce") == 0, consume = strcmp(o->command, "consume") == 0;
+
+	if (!produce && !consume && strcmp(o->command, "topics") != 0 && strcmp(o->command, "ping") != 0) {
+		cli_error("unknown command %s; produce, consume, topics or ping", o->command);
+		return false;
+	}
+	if ((produce || consume) && o->topic == NULL) {
+		cli_error("%s needs --topic", o->command);
+		return false;
+	}
+	if (o->key != NULL && o->has_key_delimiter) {
+		cli_error("--key and --key-delimiter exclude each other");
+		return false;
+	}
+	if (produce && o->format != NULL && strcmp(o->format, "line") != 0 &&
+		strcmp(o->format, "length") != 0) {
+		cli_error("--format %s: produce reads line or length", o->format);
+		return false;
+	}
+	return true;
+}
+
+int cli_parse(int argc, char **argv, struct cli_options *o)
+{
+	int c;
+
+	*o = (struct cli_options){.broker_text = "127.0.0.1",
+		.partition = -1,
+		.from = KX_OFFSET_EARLIEST,
+		.timeout_ns = 5 * KX_NS_PER_S,
+		.interval_ns = 10000000};
+	while ((c = getopt_long(argc, argv, "b:hVt:p:k:K:f:o:c:", long_options, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(usage, stdout);
+			return EXIT_OK;
+		}
+		if (c == 'V') {
+			puts("kaelix-cli " KX_APP_VERSION);
+			return EXIT_OK;
+		}
+		if (!option(o, c, optarg))
+			return EXIT_USAGE;
+	}
+	if (optind + 1 != argc) {
+		cli_error("%s; see kaelix-cli --help",
+			optind == argc ? "a command is needed" : "one command is needed");
+		return EXIT_USAGE;
+	}
+	o->command = argv[optind];
+	if (!command_ok(o))
+		return EXIT_USAGE;
+	if (!resolve(o->broker_text, &o->broker)) {
+		cli_error("--broker %s: not an address, and no host of this name", o->broker_text);
+		return EXIT_USAGE;
+	}
+	return EXIT_RUNNING;
+}
