@@ -73,7 +73,7 @@ static void test_ring(void **state)
 	assert_int_equal(dev.mtu, 1500);
 	assert_string_equal(dev.driver, "net_ring");
 	assert_true(rte_is_valid_assigned_ether_addr(&dev.mac));
-	assert_false(dev.zero_copy || dev.rss);
+	assert_false(dev.zero_copy || dev.forgets || dev.rss);
 	assert_int_equal(kx_ethdev_find(dev.name, &found), 0);
 	assert_int_equal(found, port);
 	assert_int_equal(kx_ethdev_start(&dev, 100, &why), 0);
@@ -217,7 +217,7 @@ static void test_pools(void **state)
 static void test_reclaim(void **state)
 {
 	struct rte_mempool *p = kx_ethdev_pool_new("cached", 255, 32, 0, 2176, SOCKET_ID_ANY, &why);
-	struct kx_ethdev dev = {.zero_copy = true};
+	struct kx_ethdev dev = {.forgets = true};
 	struct rte_mbuf *posted[40], *sent[10], *ours[3];
 
 	(void)state;

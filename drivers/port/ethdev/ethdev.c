@@ -241,6 +241,7 @@ int kx_ethdev_open(
 	snprintf(dev->driver, sizeof(dev->driver), "%s", info.driver_name);
 	dev->socket_id = rte_eth_dev_socket_id(port_id);
 	dev->zero_copy = facts.zero_copy;
+	dev->forgets = facts.forgets;
 	dev->keeps_tx = !facts.copies_tx;
 	dev->rx_queues = KX_MIN(conf->rx_queues, info.max_rx_queues);
 	dev->tx_queues = KX_MIN(conf->tx_queues, info.max_tx_queues);

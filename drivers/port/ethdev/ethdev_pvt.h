@@ -11,6 +11,7 @@
 struct kx_ethdev_facts {
 	bool memif;
 	bool zero_copy;	      /**< memif client with zero-copy=yes */
+	bool forgets;	      /**< keeps mbufs when closed (reclaim.c) */
 	bool copies_tx;	      /**< a sent mbuf is free when the TX call returns */
 	uint16_t rsize_descs; /**< memif: ring size; 0 for others */
 };

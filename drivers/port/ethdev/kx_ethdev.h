@@ -69,6 +69,7 @@ struct kx_ethdev {
 	bool tx_fast_free;
 	bool rss;	/**< received frames are spread over the queues by hash */
 	bool zero_copy; /**< memif client with zero-copy=yes: frames are sent from our own memory */
+	bool forgets;	/**< does not return all mbufs when closed: kx_ethdev_reclaim() */
 	bool keeps_tx;	/**< returns sent mbufs only with a later TX call: kx_ethdev_drain() */
 	bool started;
 	bool want_promiscuous, want_allmulticast;
@@ -142,12 +143,12 @@ void kx_ethdev_stop(struct kx_ethdev *dev);
  * (see kx_ethdev_reclaim()). After this the pools may be checked and freed. */
 void kx_ethdev_close(struct kx_ethdev *dev);
 /**
- * Give back mbufs that a closed driver has forgotten: the memif driver of DPDK 22.11, as zero-copy client,
- * keeps those posted for reception and those sent but not taken by the peer. kx_ethdev_close() does it for
+ * Give back mbufs that a closed driver of DPDK 22.11 has forgotten: net_af_xdp those posted for reception,
+ * net_memif as zero-copy client these and those sent but not taken by the peer. kx_ethdev_close() does it for
  * the RX pools; call it after that for every other pool whose mbufs were sent on the port. No data thread
  * runs; every mbuf of ours has been freed before. What looks like the driver's is: fresh and empty, or with a
  * second reference.
- * @return mbufs given back (0 for ports that are not zero-copy memif clients); -ENOMEM
+ * @return mbufs given back (0 for ports of other drivers); -ENOMEM
  */
 int kx_ethdev_reclaim(const struct kx_ethdev *dev, struct rte_mempool *pool);
 

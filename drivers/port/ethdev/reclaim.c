@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The memif driver of DPDK 22.11 forgets, when it is closed as a zero-copy client, the mbufs it had posted
- * for reception and those it had sent and the peer had not taken. Nobody else holds them; they are found here
- * by walking the pool and given back, so that what is still missing afterwards is a leak of ours.
+ * Drivers of DPDK 22.11 forget mbufs when they are closed: net_memif as zero-copy client those it had posted
+ * for reception and those it had sent and the peer had not taken, net_af_xdp those posted. Nobody else holds
+ * them; they are found here by walking the pool and given back, so that what is still missing afterwards is a
+ * leak of ours.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -72,7 +73,7 @@ int kx_ethdev_reclaim(const struct kx_ethdev *dev, struct rte_mempool *pool)
 {
 	struct census c = {.size = pool->size};
 
-	if (!dev->zero_copy || dev->started)
+	if (!dev->forgets || dev->started)
 		return 0;
 	c.free = malloc(pool->size * sizeof(c.free[0]));
 	c.lost = malloc(pool->size * sizeof(c.lost[0]));

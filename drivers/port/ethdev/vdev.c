@@ -73,6 +73,7 @@ void kx_ethdev_facts(const struct rte_eth_dev_info *info, struct kx_ethdev_facts
 	out->copies_tx = strcmp(info->driver_name, "net_af_packet") == 0 ||
 		strcmp(info->driver_name, "net_tap") == 0 || strcmp(info->driver_name, "net_null") == 0;
 	out->memif = strcmp(info->driver_name, "net_memif") == 0;
+	out->forgets = strcmp(info->driver_name, "net_af_xdp") == 0;
 	if (!out->memif)
 		return;
 	v = arg_value(args, "role=");
@@ -80,6 +81,7 @@ void kx_ethdev_facts(const struct rte_eth_dev_info *info, struct kx_ethdev_facts
 	v = arg_value(args, "zero-copy=");
 	out->zero_copy = !server && v != NULL && strncmp(v, "yes", 3) == 0;
 	out->copies_tx = !out->zero_copy;
+	out->forgets = out->zero_copy;
 	v = arg_value(args, "rsize=");
 	if (v != NULL)
 		rsize = strtoul(v, NULL, 10);
