@@ -475,6 +475,10 @@ static void test_nd_bad(void **state)
 		nd_byte((uint8_t)type, 41, 1, KX_DROP_ND_BAD);	/* code */
 		nd_byte((uint8_t)type, 48, 0xff, KX_DROP_ND_BAD);
 		nd_byte((uint8_t)type, 65, 0, KX_DROP_ND_BAD); /* option of length 0 */
+		bytes = nd((uint8_t)type, 2, 1, 14, false);    /* another option of length 0 */
+		frame[14 + 65] = 0;
+		resum6();
+		rig_drops(&r, frame, bytes, KX_DROP_ND_BAD);
 		nd_byte((uint8_t)type, 65, 2, KX_DROP_ND_BAD); /* option beyond the message */
 		nd_byte((uint8_t)type, 66, 1, KX_DROP_ND_BAD); /* multicast MAC */
 		for (unsigned int len = 8; len < 32; len++) {
@@ -627,7 +631,7 @@ static void test_strangers(void **state)
 
 	(void)state;
 	address(&a, false, 66);
-	assert_int_equal(kx_net_neighbour_put(r.net, a.ip, &mac, S), 0);
+	assert_int_equal(kx_net_neighbour_put(r.net, a.ip, &mac, 1), 0); /* the oldest of all */
 	for (unsigned int id = 2; id < 254; id++)
 		for (unsigned int again = 0; again < 4; again++) {
 			if (id == 66)
