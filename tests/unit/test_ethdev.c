@@ -241,6 +241,28 @@ static void test_reclaim(void **state)
 	rte_mempool_free(p);
 }
 
+/* A pool that feeds two ports is searched only once both are closed. */
+static void test_reclaim_shared_pool(void **state)
+{
+	struct kx_ethdev_conf conf = one_queue();
+	struct rte_ring *ring[2];
+	struct kx_ethdev dev[2];
+	struct rte_mbuf *posted;
+
+	(void)state;
+	assert_int_equal(kx_ethdev_open(&dev[0], ring_port("sharea", &ring[0]), &conf, &why), 0);
+	assert_int_equal(kx_ethdev_open(&dev[1], ring_port("shareb", &ring[1]), &conf, &why), 0);
+	dev[0].forgets = true;
+	posted = rte_pktmbuf_alloc(pool);
+	assert_non_null(posted);
+	kx_ethdev_close(&dev[0]);
+	assert_int_equal(rte_mempool_avail_count(pool), 510);
+	kx_ethdev_close(&dev[1]);
+	assert_int_equal(rte_mempool_avail_count(pool), 511);
+	rte_ring_free(ring[0]);
+	rte_ring_free(ring[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pools, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reclaim, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reclaim_shared_pool, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, setup_all, NULL);

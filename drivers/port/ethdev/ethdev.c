@@ -13,6 +13,29 @@
 #define IDLE_TURNS     30 /* of 100 us: a peer that shares its CPU is away for milliseconds */
 #define FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + 4 /* VLAN */)
 
+/* The open ports, for the control thread: a pool may feed several, and is searched for forgotten mbufs only
+ * when none of them can hold any. */
+static struct kx_ethdev *open_ports;
+
+static void forget_port(const struct kx_ethdev *dev)
+{
+	for (struct kx_ethdev **at = &open_ports; *at != NULL; at = &(*at)->next_open) {
+		if (*at == dev) {
+			*at = dev->next_open;
+			return;
+		}
+	}
+}
+
+static struct kx_ethdev *user_of(const struct rte_mempool *pool)
+{
+	for (struct kx_ethdev *dev = open_ports; dev != NULL; dev = dev->next_open)
+		for (uint16_t i = 0; i < dev->rx_pool_count; i++)
+			if (dev->rx_pools[i] == pool)
+				return dev;
+	return NULL;
+}
+
 static int get_info(uint16_t port_id, struct rte_eth_dev_info *info)
 {
 	memset(info, 0, sizeof(*info));
@@ -229,6 +252,7 @@ int kx_ethdev_open(
 
 	if (err != 0)
 		return err;
+	forget_port(dev);
 	memset(dev, 0, sizeof(*dev));
 	dev->port_id = port_id;
 	if (get_info(port_id, &info) != 0) {
@@ -251,6 +275,8 @@ int kx_ethdev_open(
 	memcpy(dev->rx_pools, conf->rx_pools, dev->rx_pool_count * sizeof(dev->rx_pools[0]));
 	dev->want_promiscuous = conf->promiscuous;
 	dev->want_allmulticast = conf->allmulticast;
+	dev->next_open = open_ports;
+	open_ports = dev;
 	return configure(dev, conf, &info, &facts, why);
 }
 
@@ -308,8 +334,15 @@ void kx_ethdev_close(struct kx_ethdev *dev)
 	kx_ethdev_stop(dev);
 	if (rte_eth_dev_is_valid_port(dev->port_id))
 		rte_eth_dev_close(dev->port_id);
-	for (uint16_t i = 0; i < dev->rx_pool_count; i++)
-		kx_ethdev_reclaim(dev, dev->rx_pools[i]);
+	forget_port(dev);
+	for (uint16_t i = 0; i < dev->rx_pool_count; i++) {
+		struct kx_ethdev *other = user_of(dev->rx_pools[i]);
+
+		if (other != NULL)
+			other->forgets |= dev->forgets; /* its duty now */
+		else
+			kx_ethdev_reclaim(dev, dev->rx_pools[i]);
+	}
 	dev->rx_pool_count = 0;
 }
 

@@ -73,8 +73,9 @@ struct kx_ethdev {
 	bool keeps_tx;	/**< returns sent mbufs only with a later TX call: kx_ethdev_drain() */
 	bool started;
 	bool want_promiscuous, want_allmulticast;
-	char driver[32]; /**< "net_memif" */
-	char name[64];	 /**< device name */
+	char driver[32];	     /**< "net_memif" */
+	char name[64];		     /**< device name */
+	struct kx_ethdev *next_open; /**< ports open at the same time: who shares a pool */
 	uint16_t rx_pool_count;
 	struct rte_mempool *rx_pools[KX_ETHDEV_QUEUES_MAX];
 	struct kx_ethdev_queue_count count[KX_ETHDEV_QUEUES_MAX]; /**< by queue; its owner writes */
@@ -139,15 +140,16 @@ int kx_ethdev_open(
 int kx_ethdev_start(struct kx_ethdev *dev, uint32_t wait_ms, struct kx_text *why);
 /** Stop. Data threads no longer use the port. Safe when not started. */
 void kx_ethdev_stop(struct kx_ethdev *dev);
-/** Close the port; its queues give their mbufs back, those to the RX pools included that the driver forgets
- * (see kx_ethdev_reclaim()). After this the pools may be checked and freed. */
+/** Close the port (also after a failed kx_ethdev_open()); its queues give their mbufs back, those to the RX
+ * pools included that the driver forgets (see kx_ethdev_reclaim()). After this the pools may be checked and
+ * freed. */
 void kx_ethdev_close(struct kx_ethdev *dev);
 /**
  * Give back mbufs that a closed driver of DPDK 22.11 has forgotten: net_af_xdp those posted for reception,
  * net_memif as zero-copy client these and those sent but not taken by the peer. kx_ethdev_close() does it for
- * the RX pools; call it after that for every other pool whose mbufs were sent on the port. No data thread
- * runs; every mbuf of ours has been freed before. What looks like the driver's is: fresh and empty, or with a
- * second reference.
+ * the RX pools, a pool shared with other open ports when the last of them is closed; call it for every other
+ * pool whose mbufs were sent on the port, once all ports are closed. No data thread runs; every mbuf of ours
+ * has been freed before. What looks like the driver's is: fresh and empty, or with a second reference.
  * @return mbufs given back (0 for ports of other drivers); -ENOMEM
  */
 int kx_ethdev_reclaim(const struct kx_ethdev *dev, struct rte_mempool *pool);
