@@ -50,7 +50,8 @@ struct session {
 	uint64_t last_produce_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
 	struct kx_rtt rtt;
-	uint32_t subs; /* list head */
+	uint32_t subs;	    /* list head */
+	uint32_t producers; /* list head: producer states this session writes to */
 	uint32_t sub_count;
 	uint32_t block_count;
 	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
@@ -162,6 +163,8 @@ enum kx_drop produce_frame(
 void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st);
 /* Go on with those that could not be stored at once. */
 unsigned int produce_drain_poll(struct kx_broker *b);
+/* The session ends: what its producers sent ahead of a gap will never be stored. */
+void produce_abandon(struct kx_broker *b, struct session *s);
 /* Common checks of a batch's or fragment's addressee; answers NOT_OWNER / PRODUCE_REFUSED itself (closing the
  * packet). */
 enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,

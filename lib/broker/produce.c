@@ -90,6 +90,11 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 	if (i == KX_NONE)
 		return produce_refuse(
 			b, s, v, partition, first_seq, KX_CODE_PRODUCERS_FULL, 0, KX_DROP_PRODUCERS_FULL);
+	if (b->topics.producers[i].owner == KX_NONE) {
+		b->topics.producers[i].owner = s->slot;
+		b->topics.producers[i].next = s->producers;
+		s->producers = i;
+	}
 	*part = (struct session_part){.partition = partition, .producer = i};
 	*producer = i;
 	return KX_DROP_NONE;
@@ -192,7 +197,7 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 
 		st->drain_listed = false;
 		if (s->conn_id == 0 || s->producer_id != st->producer_id || st->held_head == KX_NONE)
-			continue; /* the session is gone; what is held waits for its next one */
+			continue; /* the session is gone; what it held was given back */
 		produce_drain(b, s, kx_topics_partition(&b->topics, st->partition), st);
 		if (st->next_seq == before)
 			continue;
@@ -200,6 +205,23 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 		work++;
 	}
 	return work;
+}
+
+void produce_abandon(struct kx_broker *b, struct session *s)
+{
+	while (s->producers != KX_NONE) {
+		struct kx_producer *st = &b->topics.producers[s->producers];
+		struct kx_partition *p = kx_topics_partition(&b->topics, st->partition);
+
+		while (st->held_head != KX_NONE) {
+			uint32_t held = kx_held_pop(&b->topics, st);
+
+			forget_held(b, p, held);
+			kx_held_free(&b->topics, held);
+		}
+		s->producers = st->next;
+		st->owner = KX_NONE;
+	}
 }
 
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,

@@ -24,7 +24,7 @@ struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce)
 
 static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
 {
-	*s = (struct session){.slot = slot, .subs = KX_NONE, .tx_next_pkt = 1};
+	*s = (struct session){.slot = slot, .subs = KX_NONE, .producers = KX_NONE, .tx_next_pkt = 1};
 	for (uint32_t i = 0; i < SESSION_PARTS; i++)
 		s->parts[i].producer = KX_NONE;
 	kx_rxwin_init(&s->rx);
@@ -94,6 +94,7 @@ void session_close(struct kx_broker *b, struct session *s)
 
 	__atomic_store_n(&s->info.conn_id, 0, __ATOMIC_RELEASE);
 	subs_close(b, s);
+	produce_abandon(b, s);
 	frag_drop_session(b, s);
 	credit_release(b, s);
 	if (s->ack_due)

@@ -46,7 +46,8 @@ struct kx_producer {
 	uint32_t held_tail;
 	uint32_t held_head; /**< batches ahead of next_seq, ascending by first_seq; KX_NONE */
 	uint32_t held_count;
-	uint32_t next_free;
+	uint32_t owner; /**< session that writes to it, KX_NONE when that has ended */
+	uint32_t next;	/**< on the owner's list, or the free list */
 	uint32_t history_at;
 	bool drain_listed; /**< the broker's: held batches whose turn it is wait for the next poll */
 	struct kx_producer_batch history[KX_PRODUCER_HISTORY];

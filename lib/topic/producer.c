@@ -32,7 +32,7 @@ static void producer_drop(struct kx_topic_table *t, uint32_t i)
 		kx_held_free(t, kx_held_pop(t, p));
 	kx_map_del(&t->producer_map, producer_key(p->producer_id, p->partition));
 	p->producer_id = 0;
-	p->next_free = t->producer_free;
+	p->next = t->producer_free;
 	t->producer_free = i;
 }
 
@@ -47,7 +47,7 @@ static bool reclaim_idle(struct kx_topic_table *t, uint64_t now_ns, uint64_t idl
 	for (uint32_t n = 0; n < RECLAIM_SAMPLES; n++) {
 		uint32_t i = (uint32_t)(kx_mix64(now_ns + n) % t->producer_count);
 
-		if (t->producers[i].producer_id != 0 && t->producers[i].held_head == KX_NONE &&
+		if (t->producers[i].producer_id != 0 && t->producers[i].owner == KX_NONE &&
 			(best == KX_NONE || t->producers[i].last_ns < t->producers[best].last_ns))
 			best = i;
 	}
@@ -71,11 +71,12 @@ uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_
 	if (kx_map_put(&t->producer_map, producer_key(producer_id, partition), i) != 0)
 		return KX_NONE;
 	p = &t->producers[i];
-	t->producer_free = p->next_free;
+	t->producer_free = p->next;
 	*p = (struct kx_producer){.producer_id = producer_id,
 		.producer_epoch = epoch,
 		.partition = partition,
 		.held_head = KX_NONE,
+		.owner = KX_NONE,
 		.last_ns = now_ns};
 	return i;
 }

@@ -27,7 +27,7 @@ static void free_lists_init(struct kx_topic_table *t)
 {
 	t->producer_free = t->held_free = t->sub_free = KX_NONE;
 	for (uint32_t i = t->producer_count; i-- > 0;) {
-		t->producers[i].next_free = t->producer_free;
+		t->producers[i].next = t->producer_free;
 		t->producer_free = i;
 	}
 	for (uint32_t i = t->held_total; i-- > 0;) {

@@ -566,6 +566,25 @@ static void test_a_dead_producer_leaves_no_extents(void **state)
 	rig_free(r);
 }
 
+static void test_a_dead_producer_leaves_nothing_held(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	struct kx_close close = {.code = KX_CODE_OK};
+	struct kx_broker_memory m;
+
+	(void)state;
+	for (uint64_t i = 1; i < 20; i++)
+		assert_int_equal(rig_produce(&s, 0, P_BLOCK, i, 1, 0), KX_DROP_NONE);
+	kx_broker_memory(r->broker, &m);
+	assert_int_equal(m.reorder_used, 19);
+	assert_int_equal(rig_send(&s, KX_CLOSE, &close, sizeof(close)), KX_DROP_NONE);
+	kx_broker_memory(r->broker, &m);
+	assert_int_equal(m.reorder_used, 0);
+	assert_int_equal(kx_topics_partition(kx_broker_topics(r->broker), P_BLOCK)->reserved_bytes, 0);
+	rig_free(r);
+}
+
 /* Every type the wire library takes, with noise in the body: no crash, and the ledger closes (rig_free). */
 static void test_noise_in_a_session(void **state)
 {
@@ -619,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_a_large_message_goes_in_and_out_in_parts),
 		cmocka_unit_test(test_a_large_message_that_lies_is_not_stored),
 		cmocka_unit_test(test_a_dead_producer_leaves_no_extents),
+		cmocka_unit_test(test_a_dead_producer_leaves_nothing_held),
 		cmocka_unit_test(test_noise_in_a_session),
 	};
 
