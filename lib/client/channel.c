@@ -104,7 +104,7 @@ static void window_reset(struct channel *ch)
 
 	ch->tx = (struct kx_txwin){.next_pkt = 1, .floor_pkt = 1, .acked_pkt = 1, .slots = slots};
 	kx_rxwin_init(&ch->rx);
-	ch->retx_head = ch->retx_count = 0;
+	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
 	ch->used_bytes = 0;
 	ch->blocked = KX_BLOCKED_NO;
 	ch->blocked_ns = 0;
@@ -274,6 +274,7 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 		transmit_retx_push(part->ch, slot_ref(p, part->head));
 		return;
 	}
+	part->ch->large_unacked += p->larges[s->large].parts;
 	for (uint32_t i = 0; i < p->larges[s->large].parts; i++)
 		transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | i);
 }

@@ -165,7 +165,6 @@ struct sub {
 	uint64_t log_end;
 	uint64_t taken_bytes; /* of whole batches, in order */
 	uint64_t limit_bytes; /* announced */
-	uint64_t taken_records;
 	uint64_t ask_ns;
 	uint64_t nak_due_ns, nak_last_ns, nak_offset;
 	uint32_t nak_tries;
@@ -228,8 +227,9 @@ struct channel {
 	struct sub *subs;
 	uint64_t credit_due_ns, nak_due_ns, ask_due_ns, stall_due_ns;
 	uint32_t retx_head, retx_count;
-	uint32_t *retx;	     /* ring of refs named by NAKs */
-	uint64_t blocked_ns; /* data has waited for credit since; 0 */
+	uint32_t large_unacked; /* parts of large messages sent and not acknowledged */
+	uint32_t *retx;		/* ring of refs named by NAKs */
+	uint64_t blocked_ns;	/* data has waited for credit since; 0 */
 	uint32_t blocked_probes;
 	struct timer timer;
 	struct kx_rtt rtt;
@@ -276,6 +276,7 @@ struct kx_hub {
 	uint32_t *channel_free;
 	uint32_t channel_free_count;
 	struct kx_map conns, nonces;
+	struct kx_prng prng;
 	struct timers timers;
 	struct channel *ready_head, *ready_tail;
 	struct channel *last_ch; /* of the frame before */
@@ -340,6 +341,7 @@ void channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now
 /* ---- transmit.c */
 unsigned int transmit(struct channel *ch, uint64_t now_ns);
 void transmit_retx_push(struct channel *ch, uint32_t ref);
+void transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref);
 
 /* ---- receive.c */
 void receive_frame(
@@ -387,6 +389,8 @@ void consumer_ask(struct kx_consumer *c, uint64_t now_ns);
 void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns);
 void consumer_free(struct kx_consumer *c);
 void sub_wait(struct sub *s); /* its session is gone: subscribe again when there is one */
+void sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns);
+void sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns);
 void sub_attach(struct sub *s, struct channel *ch);
 void sub_detach(struct sub *s);
 /* SUBSCRIBE what asks. @return frames sent */
@@ -399,7 +403,6 @@ void deliver_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
 void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns);
 void deliver_held(struct sub *s, uint64_t now_ns);
-void deliver_skip_to(struct sub *s, uint64_t offset, uint64_t now_ns);
 void deliver_drop_held(struct sub *s);
 void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns);
 

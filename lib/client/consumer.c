@@ -141,15 +141,37 @@ enum kx_result kx_consumer_open(struct kx_client *client, const struct kx_consum
 	return KX_OK;
 }
 
-static void unsubscribe(struct sub *s, uint64_t now_ns)
+/* Told once. When it is lost the broker names the subscription in its heartbeats, and is told again then. */
+void sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns)
 {
 	struct out o;
 
-	if ((s->state != SUB_ACTIVE && s->state != SUB_ASKING) || s->ch == NULL || s->ch->state != CH_OPEN ||
-		!channel_begin(s->ch, KX_UNSUBSCRIBE, sizeof(struct kx_unsubscribe), now_ns, &o))
+	if (ch->state != CH_OPEN ||
+		!channel_begin(ch, KX_UNSUBSCRIBE, sizeof(struct kx_unsubscribe), now_ns, &o))
 		return;
-	*(struct kx_unsubscribe *)o.body = (struct kx_unsubscribe){.request_id = s->id, .sub_id = s->id};
-	channel_send(s->ch, &o, sizeof(struct kx_unsubscribe), now_ns);
+	*(struct kx_unsubscribe *)o.body = (struct kx_unsubscribe){.request_id = sub_id, .sub_id = sub_id};
+	channel_send(ch, &o, sizeof(struct kx_unsubscribe), now_ns);
+}
+
+static void unsubscribe(struct sub *s, uint64_t now_ns)
+{
+	if ((s->state == SUB_ACTIVE || s->state == SUB_ASKING) && s->ch != NULL)
+		sub_unsubscribe(s->ch, s->id, now_ns);
+}
+
+/* Go on at `offset` with a new subscription: what the old one was sent and never came can no longer be told
+ * from what was not sent, so that its credit cannot be settled. */
+void sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns)
+{
+	bool was_ready = s->consumer->was_ready;
+
+	unsubscribe(s, now_ns);
+	sub_wait(s);
+	s->consumer->was_ready = was_ready;
+	s->want = s->next_offset = offset;
+	s->log_end = KX_MAX(s->log_end, offset);
+	s->ch->ask_due_ns = 0;
+	channel_ready(s->ch);
 }
 
 enum kx_result kx_consumer_close(struct kx_consumer *c, uint64_t now_ns)
@@ -355,7 +377,7 @@ static bool subscribe(struct sub *s, uint64_t now_ns)
 	if (s->state == SUB_WAIT) {
 		c->sub_gen[i] = c->sub_gen[i] < 0xffff ? c->sub_gen[i] + 1 : 1;
 		s->id = c->sub_gen[i] << 16 | i;
-		s->taken_bytes = s->taken_records = 0;
+		s->taken_bytes = 0;
 		s->limit_bytes = s->consumer->window;
 		s->asks = 0;
 	}
@@ -437,7 +459,9 @@ void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t 
 	had = s->next_offset;
 	s->state = SUB_ACTIVE;
 	s->log_epoch = b->log_epoch;
-	s->next_offset = s->sent_end = b->start_offset;
+	/* from inside a batch on: the batch comes whole */
+	s->next_offset = s->want <= b->next_offset ? KX_MAX(b->start_offset, s->want) : b->start_offset;
+	s->sent_end = s->next_offset;
 	s->log_end = b->next_offset;
 	s->nak_tries = 0;
 	if (s->reset_position) {
@@ -445,13 +469,15 @@ void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t 
 		truncated(s, 0);
 		had = UINT64_MAX;
 	}
-	if (had != UINT64_MAX && b->start_offset > had)
+	if (had != UINT64_MAX && b->start_offset > had) {
+		c->client->stats.trimmed_messages += b->start_offset - had;
 		client_event(c->client,
 			&(struct kx_event){.type = KX_EVENT_OFFSET_TRIMMED,
 				.consumer = c,
 				.partition = s->index,
 				.first = had,
 				.last = b->start_offset - 1});
+	}
 	if (c->was_ready || c->state != OPEN_READY)
 		return;
 	for (uint32_t i = 0; i < c->active_count; i++)

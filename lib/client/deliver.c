@@ -35,7 +35,6 @@ void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, 
 		sub_taken(s, b->batch_bytes, now_ns);
 	}
 	s->next_offset = b->base_offset + b->record_count;
-	s->taken_records += view.count;
 	c->client->stats.messages_received += view.count;
 	c->client->stats.batches_received++;
 	if (!c->opts.polled)
@@ -151,23 +150,6 @@ void deliver_held(struct sub *s, uint64_t now_ns)
 			more = true;
 		}
 	}
-}
-
-/* Offsets below are gone. What the broker had sent of them it counts as sent; that it was lost cannot be
- * known exactly, so its share is estimated by the mean size of a message: credit is never lost for good. */
-void deliver_skip_to(struct sub *s, uint64_t offset, uint64_t now_ns)
-{
-	uint64_t sent = KX_MIN(offset, s->sent_end);
-	uint64_t missing = sent > s->next_offset ? sent - s->next_offset : 0;
-	uint64_t mean = s->taken_records > 0 ? s->taken_bytes / s->taken_records : 0;
-
-	s->consumer->client->stats.trimmed_messages += offset - s->next_offset;
-	s->taken_bytes += KX_MIN(missing * mean, s->consumer->window);
-	s->next_offset = offset;
-	s->sent_end = KX_MAX(s->sent_end, offset);
-	s->log_end = KX_MAX(s->log_end, offset);
-	reassembly_drop(s, offset);
-	deliver_held(s, now_ns);
 }
 
 /* Batches of a frame must be one partition's, each behind the other. @return end offset, 0 when they are not

@@ -41,6 +41,7 @@ enum kx_result kx_hub_open(
 	const struct kx_transport *transport, const struct kx_hub_opts *opts, struct kx_hub **out)
 {
 	struct kx_hub *hub;
+	uint64_t seed;
 
 	if (transport == NULL || transport->ops == NULL || out == NULL || (opts != NULL && !opts_ok(opts)))
 		return KX_BAD_ARGUMENT;
@@ -61,6 +62,9 @@ enum kx_result kx_hub_open(
 		hub_free(hub);
 		return KX_NO_MEMORY;
 	}
+	if (kx_random_bytes(&seed, sizeof(seed)) != 0)
+		seed = (uintptr_t)hub;
+	kx_prng_seed(&hub->prng, seed);
 	*out = hub;
 	return KX_OK;
 }

@@ -6,7 +6,8 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 {
 	const struct kx_ack_range *ranges = (const struct kx_ack_range *)(r + 1);
 	uint64_t rtt_ns;
-	int n = kx_txwin_ack(&ch->tx, r, ranges, now_ns, NULL, NULL, &rtt_ns);
+	int n = kx_txwin_ack(
+		&ch->tx, r, ranges, now_ns, ch->large_unacked > 0 ? transmit_acked : NULL, ch, &rtt_ns);
 
 	if (kx_unlikely(n < 0))
 		return;
@@ -43,6 +44,8 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 	for (uint32_t i = 0; i < r->entry_count; i++) {
 		struct sub *s = sub_find(ch->client, e[i].sub_id);
 
+		if (s == NULL)
+			sub_unsubscribe(ch, e[i].sub_id, now_ns);
 		if (s == NULL || s->ch != ch || s->state != SUB_ACTIVE)
 			continue;
 		s->sent_end = KX_MAX(s->sent_end, e[i].sent_offset);
@@ -135,8 +138,10 @@ static void notice(struct channel *ch, const struct kx_frame_view *v, uint64_t n
 		e.type = KX_EVENT_OFFSET_TRIMMED;
 		e.first = s->next_offset;
 		e.last = b->offset - 1;
-		deliver_skip_to(s, b->offset, now_ns);
+		ch->client->stats.trimmed_messages += b->offset - s->next_offset;
+		sub_restart(s, b->offset, now_ns);
 		client_event(ch->client, &e);
+		return;
 	} else if (b->code == KX_NOTICE_OFFSET_TRUNCATED && b->offset < s->next_offset) {
 		e.type = KX_EVENT_OFFSET_TRUNCATED;
 		e.first = b->offset;

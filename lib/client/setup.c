@@ -34,9 +34,12 @@ void setup_start(struct channel *ch, uint64_t now_ns)
 	channel_ready(ch);
 }
 
-static uint64_t backoff(uint32_t tries)
+/* Spread by half, so that many clients that were refused together do not come back together. */
+static uint64_t backoff(struct channel *ch, uint32_t tries)
 {
-	return KX_MIN(HELLO_FIRST << KX_MIN(tries, 8u), HELLO_SLOW);
+	uint64_t ns = KX_MIN(HELLO_FIRST << KX_MIN(tries, 8u), HELLO_SLOW);
+
+	return ns / 2 + kx_prng_below(&ch->hub->prng, ns);
 }
 
 /* Send a padded set-up frame whose body is `bytes` of `body`. */
@@ -79,7 +82,7 @@ static void send_hello(struct channel *ch, uint64_t now_ns)
 	}
 	memcpy(hello.client_nonce, ch->nonce, sizeof(ch->nonce));
 	send_setup(ch, KX_HELLO, &hello, sizeof(hello), now_ns);
-	ch->retry_ns = now_ns + backoff(ch->tries++);
+	ch->retry_ns = now_ns + backoff(ch, ch->tries++);
 }
 
 static bool use_ticket(const struct channel *ch)
@@ -104,7 +107,7 @@ static void send_auth(struct channel *ch, uint64_t now_ns)
 		memcpy(auth.ticket, c->ticket, sizeof(auth.ticket));
 	}
 	send_setup(ch, KX_AUTH, &auth, sizeof(auth), now_ns);
-	ch->retry_ns = now_ns + backoff(ch->auth_tries++);
+	ch->retry_ns = now_ns + backoff(ch, ch->auth_tries++);
 }
 
 /* Timers of a channel that is not open. */

@@ -11,6 +11,16 @@ void transmit_retx_push(struct channel *ch, uint32_t ref)
 	ch->retx[(ch->retx_head + ch->retx_count++) & (RETX_MAX - 1)] = ref;
 }
 
+/* For kx_txwin_ack() */
+void transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref)
+{
+	struct channel *ch = channel;
+
+	(void)pkt_no;
+	if ((ref & REF_LARGE) != 0 && ch->large_unacked > 0)
+		ch->large_unacked--;
+}
+
 /* A numbered, repairable frame. */
 static uint8_t *begin(struct channel *ch, enum kx_frame_type type, uint32_t body_bytes, uint32_t ref,
 	uint64_t now_ns, struct out *o)
@@ -99,11 +109,13 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 
 	while (ch->retx_count > 0 && n < budget) {
 		enum sent sent;
+		uint32_t ref;
 
 		if (!kx_txwin_open_reserve(&ch->tx) ||
 			(ch->tx.next_pkt >= ch->limit_pkt && ch->tx.waiting > 0))
 			break;
-		sent = send_again(ch, ch->retx[ch->retx_head], now_ns);
+		ref = ch->retx[ch->retx_head];
+		sent = send_again(ch, ref, now_ns);
 		if (sent == SENT_LATER)
 			break;
 		ch->retx_head = (ch->retx_head + 1) & (RETX_MAX - 1);
@@ -111,6 +123,8 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 		if (sent == SENT) {
 			ch->client->stats.retransmits++;
 			n++;
+		} else {
+			transmit_acked(ch, 0, ref);
 		}
 	}
 	return n;
@@ -156,11 +170,16 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 		struct large *l = &p->larges[s->large];
 
 		if (l->sent_parts == 0) {
+			/* one at a time: were a later one complete at the broker before this, it could take
+			 * the place that this one needs */
+			if (ch->large_unacked > 0)
+				return SENT_BLOCKED;
 			l->part_bytes = large_part_bytes(ch);
 			l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
 		}
 		sent = send_part(ch, p, s->large, l->sent_parts, now_ns);
 		l->sent_parts += sent == SENT;
+		ch->large_unacked += sent == SENT;
 	}
 	if (kx_unlikely(sent != SENT))
 		return sent;
