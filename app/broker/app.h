@@ -34,6 +34,7 @@ struct app_port {
 	uint16_t port_id;
 	struct kx_ethdev_limits limits;
 	bool opened;
+	bool waits;	       /**< not started: a memif client whose peer is not there yet */
 	uint32_t driver_keeps; /**< mbufs the driver took when it was opened and never returns (net_af_xdp) */
 	bool slices, cut;
 	char path_text[64]; /**< delivery path, for people */
@@ -119,6 +120,8 @@ uint64_t app_memory_in_use(const struct app *app);
 int app_ports_find(struct app *app);
 int app_ports_open(struct app *app);
 int app_ports_start(struct app *app);
+/** Once a tick of the control lcore: start ports whose peer has come. */
+void app_ports_tick(struct app *app);
 void app_ports_close(struct app *app);
 /** mbufs that drivers keep when they are closed. */
 uint64_t app_ports_kept(const struct app *app);
@@ -127,6 +130,8 @@ int app_port_stats(const void *arg, struct kx_telemetry_port_stats *out);
 /* lcores.c: workers. */
 int app_lcores_create(struct app *app);
 int app_lcores_launch(struct app *app);
+/** Order all workers and wait until they have obeyed. */
+void app_lcores_order(struct app *app, enum kx_worker_cmd_type type, uintptr_t arg);
 /** Tell peers, stop loops, give buffers back; safe in any state. */
 void app_lcores_stop(struct app *app);
 void app_lcores_free(struct app *app);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The control lcore: sleeps until a signal comes; once a second it looks at the links. */
+/* The control lcore: sleeps until a signal comes; four times a second it looks at links and pools. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +11,8 @@
 
 #include "app.h"
 
+#define TICK_NS 250000000
+
 static int watch(int epoll_fd, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
@@ -21,7 +23,7 @@ static int watch(int epoll_fd, int fd)
 /* Before EAL, so that its threads inherit the mask and only the descriptor sees these signals. */
 int app_control_prepare(struct app *app)
 {
-	const struct itimerspec second = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
+	const struct itimerspec tick = {.it_interval.tv_nsec = TICK_NS, .it_value.tv_nsec = TICK_NS};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -34,7 +36,7 @@ int app_control_prepare(struct app *app)
 	app->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	app->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (app->signal_fd < 0 || app->timer_fd < 0 || app->epoll_fd < 0 ||
-		timerfd_settime(app->timer_fd, 0, &second, NULL) != 0 ||
+		timerfd_settime(app->timer_fd, 0, &tick, NULL) != 0 ||
 		watch(app->epoll_fd, app->signal_fd) != 0 || watch(app->epoll_fd, app->timer_fd) != 0)
 		return app_fail(app, "the control loop cannot be set up: %s", kx_strerror(-errno));
 	return 0;
@@ -80,6 +82,7 @@ void app_control_loop(struct app *app)
 		if (ev.data.fd == app->signal_fd)
 			return;
 		if (read(app->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks)) {
+			app_ports_tick(app);
 			look_at_links(app, up);
 			look_at_pools(app, warned);
 		}

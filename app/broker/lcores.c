@@ -83,6 +83,7 @@ static void port_confs(struct app *app, struct kx_worker_port_conf *out)
 			.rx_burst = (uint16_t)KX_MIN(port->conf->rx_burst, (uint32_t)KX_WORKER_BURST_MAX),
 			.slices = port->slices,
 			.cut = port->cut,
+			.off = true,
 		};
 		for (uint32_t q = 0; q < port->dev.rx_queues; q++)
 			out[p].rx_pkts[q] = &port->dev.count[q].rx_pkts;
@@ -194,13 +195,32 @@ int app_lcores_launch(struct app *app)
 			return app_fail(app, "lcore %u cannot be started", l->lcore);
 		l->launched = true;
 	}
+	for (uint32_t p = 0; p < app->port_count; p++)
+		if (!app->ports[p].waits)
+			app_lcores_order(app, KX_WORKER_CMD_PORT_ON, p);
 	return 0;
 }
 
-static void order_all(struct app *app, enum kx_worker_cmd_type type)
+static uint64_t obeyed(const struct app_lcore *l)
 {
+	return kx_counter_read(&l->worker->stats.commands);
+}
+
+void app_lcores_order(struct app *app, enum kx_worker_cmd_type type, uintptr_t arg)
+{
+	uint64_t before[KX_WORKER_LCORES_MAX] = {0};
+
+	for (uint32_t i = 0; i < app->lcore_count; i++) {
+		struct app_lcore *l = &app->lcores[i];
+
+		if (!l->launched)
+			continue;
+		before[i] = obeyed(l);
+		while (kx_worker_command(l->worker, type, (void *)arg) != 0)
+			usleep(POLL_US);
+	}
 	for (uint32_t i = 0; i < app->lcore_count; i++)
-		while (app->lcores[i].launched && kx_worker_command(app->lcores[i].worker, type, NULL) != 0)
+		while (app->lcores[i].launched && obeyed(&app->lcores[i]) == before[i])
 			usleep(POLL_US);
 }
 
@@ -216,10 +236,10 @@ void app_lcores_stop(struct app *app)
 {
 	uint64_t deadline = kx_clock_mono_ns() + app->conf->broker.stop_timeout_ms * UINT64_C(1000000);
 
-	order_all(app, KX_WORKER_CMD_STOP);
+	app_lcores_order(app, KX_WORKER_CMD_STOP, 0);
 	while (!all_told(app) && kx_clock_mono_ns() < deadline)
 		usleep(POLL_US);
-	order_all(app, KX_WORKER_CMD_QUIT);
+	app_lcores_order(app, KX_WORKER_CMD_QUIT, 0);
 	for (uint32_t i = 0; i < app->lcore_count; i++)
 		if (app->lcores[i].launched)
 			rte_eal_wait_lcore(app->lcores[i].lcore);

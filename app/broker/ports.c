@@ -215,17 +215,40 @@ int app_ports_open(struct app *app)
 	return 0;
 }
 
+/* A memif client cannot be started before its peer listens; every other failure is one. */
+static int start_port(struct app *app, struct app_port *port)
+{
+	char text[512] = "";
+	struct kx_text why;
+
+	kx_text_init(&why, text, sizeof(text));
+	port->waits = kx_ethdev_start(&port->dev, 0, &why) != 0;
+	if (!port->waits || strcmp(port->dev.driver, "net_memif") == 0)
+		return 0;
+	return app_fail(app, "[port %s]: %s", port->conf->name, text);
+}
+
 int app_ports_start(struct app *app)
 {
 	for (uint32_t p = 0; p < app->port_count; p++) {
-		char text[512] = "";
-		struct kx_text why;
-
-		kx_text_init(&why, text, sizeof(text));
-		if (kx_ethdev_start(&app->ports[p].dev, 0, &why) != 0)
-			return app_fail(app, "[port %s]: %s", app->ports[p].conf->name, text);
+		if (start_port(app, &app->ports[p]) != 0)
+			return -1;
+		if (app->ports[p].waits)
+			printf("port %s: nobody listens on its socket yet; it is tried again\n",
+				app->ports[p].conf->name);
 	}
 	return 0;
+}
+
+void app_ports_tick(struct app *app)
+{
+	for (uint32_t p = 0; p < app->port_count; p++) {
+		struct app_port *port = &app->ports[p];
+
+		if (!port->waits || start_port(app, port) != 0 || port->waits)
+			continue;
+		app_lcores_order(app, KX_WORKER_CMD_PORT_ON, p);
+	}
 }
 
 /* Sent buffers come back to their pools, TX queue by TX queue; then the port gives back what it waited with.

@@ -154,6 +154,10 @@ struct kx_worker_stats {
 enum kx_worker_cmd_type {
 	KX_WORKER_CMD_STOP = 1, /**< kx_broker_stop(): sessions are told, nothing new is taken */
 	KX_WORKER_CMD_QUIT = 2, /**< leave kx_worker_run() */
+	/** Use a port (index in `arg`, as a number), or leave it alone: a port is started and stopped only
+	 * while no worker uses it. Frames for a port that is off wait, then are dropped as TX_FULL. */
+	KX_WORKER_CMD_PORT_ON = 3,
+	KX_WORKER_CMD_PORT_OFF = 4,
 };
 struct kx_worker_cmd {
 	uint32_t type; /**< enum kx_worker_cmd_type */
@@ -169,6 +173,7 @@ struct kx_worker_port_conf {
 	uint16_t rx_burst;	     /**< 1..KX_WORKER_BURST_MAX */
 	bool slices; /**< the port takes frames in several buffers and frees them on our thread */
 	bool cut;    /**< received frames may be rewritten and sent on */
+	bool off;    /**< not started yet: until KX_WORKER_CMD_PORT_ON */
 	uint64_t *rx_pkts[KX_WORKER_QUEUES_MAX]; /**< by RX queue: the port's own count, kx_count()ed; or NULL
 						  */
 	uint64_t *tx_pkts[KX_WORKER_QUEUES_MAX];
@@ -216,6 +221,7 @@ struct kx_worker_tx {
 	uint32_t count;
 	uint16_t port_id;
 	uint16_t queue_id;
+	bool off;     /**< neither polled nor sent on */
 	bool stalled; /**< nothing was taken for KX_WORKER_TX_HOLD_NS: what is queued now is dropped at once
 		       */
 	bool slices;

@@ -99,7 +99,8 @@ static unsigned int rx_step(struct kx_worker *w)
 	unsigned int work = 0;
 
 	for (uint32_t i = 0; i < w->rxq_count; i++)
-		work += rx_queue(w, &w->rxq[i]);
+		if (kx_likely(!w->tx[w->rxq[i].port].off))
+			work += rx_queue(w, &w->rxq[i]);
 	return work;
 }
 
@@ -179,6 +180,11 @@ static void obey(struct kx_worker *w, const struct kx_worker_cmd *cmd)
 		break;
 	case KX_WORKER_CMD_QUIT:
 		w->quit = true;
+		break;
+	case KX_WORKER_CMD_PORT_ON:
+	case KX_WORKER_CMD_PORT_OFF:
+		if ((uintptr_t)cmd->arg < w->port_count)
+			w->tx[(uintptr_t)cmd->arg].off = cmd->type == KX_WORKER_CMD_PORT_OFF;
 		break;
 	}
 	kx_count(&w->stats.commands, 1);

@@ -20,6 +20,8 @@ static uint32_t give(struct kx_worker_tx *tx, uint32_t from)
 	struct rte_mbuf **mbufs = &tx->waiting[from];
 	uint32_t n = tx->count - from;
 
+	if (kx_unlikely(tx->off))
+		return 0;
 	if (tx->relay == NULL)
 		return rte_eth_tx_burst(tx->port_id, tx->queue_id, mbufs, (uint16_t)n);
 	for (uint32_t i = 0; i < n; i++)

@@ -43,6 +43,7 @@ static void set_tx(struct kx_worker *w, uint32_t port, const struct kx_worker_po
 	tx->port_id = pc->nif->conf.port_id;
 	tx->queue_id = wiring->tx_queue[port][w->index];
 	tx->nif = pc->nif;
+	tx->off = pc->off;
 	tx->relay = via == w->index ? NULL : w->fabric->relay[w->index * w->lcore_count + via];
 	/* A relayed slice would be released on the other lcore. */
 	tx->slices = pc->slices && tx->relay == NULL && w->log_iova != RTE_BAD_IOVA;

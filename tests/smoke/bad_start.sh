@@ -4,6 +4,7 @@
 # and with nothing left behind.
 # timeout: 120
 . "$(dirname "$0")/_init.sh"
+# shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
 
 broker_ini net_ring0 <<'INI'

@@ -4,6 +4,7 @@
 # hugepages, with one and two data lcores, with lcores that share a CPU.
 # timeout: 120
 . "$(dirname "$0")/_init.sh"
+# shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
 
 ini() {

@@ -4,6 +4,7 @@
 # readable with DPDK's own client.
 # timeout: 60
 . "$(dirname "$0")/_init.sh"
+# shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
 
 broker_ini net_ring0 <<'INI'
