@@ -34,8 +34,7 @@ struct app_port {
 	uint16_t port_id;
 	struct kx_ethdev_limits limits;
 	bool opened;
-	bool waits;	       /**< not started: a memif client whose peer is not there yet */
-	uint32_t driver_keeps; /**< mbufs the driver took when it was opened and never returns (net_af_xdp) */
+	bool waits; /**< not started: a memif client whose peer is not there yet */
 	bool slices, cut;
 	char path_text[64]; /**< delivery path, for people */
 	struct kx_ethdev dev;
@@ -112,9 +111,8 @@ int app_place_after_eal(struct app *app);
 /** Log and packet memory of this many data lcores, in bytes; before the ports' own limits are known. */
 uint64_t app_memory_estimate(const struct app *app, uint32_t lcores);
 int app_memory_reserve(struct app *app);
-/** @return mbufs that did not come back to their pools, drivers' shares included */
+/** @return mbufs that did not come back to their pools */
 uint64_t app_memory_release(struct app *app);
-uint64_t app_memory_in_use(const struct app *app);
 
 /* ports.c */
 int app_ports_find(struct app *app);
@@ -123,8 +121,6 @@ int app_ports_start(struct app *app);
 /** Once a tick of the control lcore: start ports whose peer has come. */
 void app_ports_tick(struct app *app);
 void app_ports_close(struct app *app);
-/** mbufs that drivers keep when they are closed. */
-uint64_t app_ports_kept(const struct app *app);
 int app_port_stats(const void *arg, struct kx_telemetry_port_stats *out);
 
 /* lcores.c: workers. */

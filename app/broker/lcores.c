@@ -3,6 +3,7 @@
 #include <rte_eal.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_mbuf_dyn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,13 @@
 
 static int make_shared(struct app *app)
 {
+	const struct rte_mbuf_dynflag sent = {.name = KX_ETHDEV_SENT_FLAG};
+
 	size_t bytes = app->conf->partition_count * sizeof(*app->offsets);
 	int sockets[KX_WORKER_LCORES_MAX], err;
 
+	if (rte_mbuf_dynflag_register(&sent) < 0)
+		return app_fail(app, "no mbuf flag is left to mark sent frames with");
 	for (uint32_t i = 0; i < app->lcore_count; i++)
 		sockets[i] = app->lcores[i].socket_id;
 	err = kx_tsc_clock_calibrate(&app->clock, CALIBRATE_NS);
@@ -112,6 +117,7 @@ static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_
 		.next_producer_id = &app->next_producer_id,
 		.log_memory = l->log->addr,
 		.log_memory_bytes = app->conf->memory.log_bytes,
+		.sent_flag = kx_ethdev_sent_flag(),
 		.log_iova = contiguous ? l->log->iova : RTE_BAD_IOVA,
 		.rx_buffer_frames = rx_buffer_frames(app, i),
 		.offsets = app->offsets,

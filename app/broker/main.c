@@ -23,7 +23,7 @@ int app_fail(struct app *app, const char *fmt, ...)
 
 static int serve(struct app *app)
 {
-	uint64_t leaked, kept;
+	uint64_t leaked;
 	int err;
 
 	err = app_control_prepare(app);
@@ -54,10 +54,6 @@ static int serve(struct app *app)
 	app_ports_close(app);
 	app_lcores_free(app);
 	leaked = app_memory_release(app);
-	kept = KX_MIN(app_ports_kept(app), leaked);
-	leaked -= kept;
-	if (err == 0 && kept != 0)
-		printf("mbufs that the driver does not return: %" PRIu64 "\n", kept);
 	if (err == 0)
 		printf("leaked mbufs: %" PRIu64 "\n", leaked);
 	app_eal_stop(app);

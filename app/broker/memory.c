@@ -147,23 +147,15 @@ int app_memory_reserve(struct app *app)
 	return 0;
 }
 
-uint64_t app_memory_in_use(const struct app *app)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < app->lcore_count; i++)
-		if (app->lcores[i].pool != NULL)
-			n += rte_mempool_in_use_count(app->lcores[i].pool);
-	return n;
-}
-
 uint64_t app_memory_release(struct app *app)
 {
-	uint64_t leaked = app_memory_in_use(app);
+	uint64_t leaked = 0;
 
 	for (uint32_t i = 0; i < app->lcore_count; i++) {
 		struct app_lcore *l = &app->lcores[i];
 
+		if (l->pool != NULL)
+			leaked += rte_mempool_in_use_count(l->pool);
 		rte_mempool_free(l->pool);
 		if (l->log != NULL)
 			rte_memzone_free(l->log);

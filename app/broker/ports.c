@@ -177,7 +177,6 @@ static int open_port(struct app *app, uint32_t p)
 		.rx_pools = pools,
 		.rx_pool_count = shape->rx_queues,
 	};
-	uint64_t in_use = app_memory_in_use(app);
 	char text[512] = "";
 	struct kx_text why;
 
@@ -187,10 +186,6 @@ static int open_port(struct app *app, uint32_t p)
 	if (kx_ethdev_open(&port->dev, port->port_id, &ec, &why) != 0)
 		return app_fail(app, "%s:%u: [port %s]: %s", app->conf->source, c->line, c->name, text);
 	port->opened = true;
-	/* DPDK 22.11's af_xdp fills the kernel's ring here, keeps it full, and does not empty it when closed.
-	 */
-	if (strcmp(port->dev.driver, "net_af_xdp") == 0)
-		port->driver_keeps = (uint32_t)(app_memory_in_use(app) - in_use);
 	if (port->dev.rx_queues != shape->rx_queues || port->dev.tx_queues != shape->tx_queues)
 		return app_fail(app,
 			"[port %s]: the device took %u RX and %u TX queues instead of %u and %u: set "
@@ -268,6 +263,8 @@ static void close_port(struct app *app, struct app_port *port)
 		}
 	}
 	kx_ethdev_close(&port->dev);
+	for (uint32_t i = 0; i < app->lcore_count; i++)
+		kx_ethdev_reclaim(&port->dev, app->lcores[i].pool);
 	port->opened = false;
 }
 
@@ -276,15 +273,6 @@ void app_ports_close(struct app *app)
 	for (uint32_t p = app->port_count; p-- > 0;)
 		if (app->ports[p].opened)
 			close_port(app, &app->ports[p]);
-}
-
-uint64_t app_ports_kept(const struct app *app)
-{
-	uint64_t n = 0;
-
-	for (uint32_t p = 0; p < app->port_count; p++)
-		n += app->ports[p].driver_keeps;
-	return n;
 }
 
 static void add_impair(const struct app_port *port, struct kx_telemetry_port_stats *out)

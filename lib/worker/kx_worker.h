@@ -194,6 +194,7 @@ struct kx_worker_config {
 	uint64_t *next_producer_id;
 	uint8_t *log_memory;
 	uint64_t log_memory_bytes;
+	uint64_t sent_flag;	   /**< mbuf flag to set on what is given to a TX queue; 0: none */
 	rte_iova_t log_iova;	   /**< of log_memory, when contiguous; RTE_BAD_IOVA: no slices */
 	uint32_t rx_buffer_frames; /**< that RX descriptors and hand-over rings hold for this lcore: bounds
 				      credit */
@@ -244,7 +245,8 @@ struct kx_worker {
 	uint16_t base_port;
 	uint16_t rxq_count;
 	uint16_t port_count;
-	bool measure; /**< stage latencies are kept */
+	bool measure;	    /**< stage latencies are kept */
+	uint64_t sent_flag; /**< mbuf flag set on what is given to a TX queue: kx_worker_config.sent_flag */
 	uint64_t gap_threshold_ns;
 	uint64_t yield_ns;    /**< 0: never */
 	bool yield_when_busy; /**< shares its CPU with another data lcore */

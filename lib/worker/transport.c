@@ -135,6 +135,7 @@ static int worker_send_slice(void *transport, void *buf, uint32_t head_bytes, co
 	head->pkt_len = head_bytes;
 	kx_net_attach_slice(head, ext, &slot->net, &slot->pin, slice,
 		w->log_iova + (rte_iova_t)(slice - w->log_memory), slice_bytes);
+	ext->ol_flags |= w->sent_flag;
 	kx_net_prepend(w->tx[port].nif, path, head);
 	kx_worker_tx_push(w, port, head);
 	kx_count(&w->stats.slices, 1);

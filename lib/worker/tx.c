@@ -114,6 +114,7 @@ void kx_worker_tx_push(struct kx_worker *w, uint32_t port, struct rte_mbuf *m)
 			return;
 		}
 	}
+	m->ol_flags |= w->sent_flag;
 	tx->waiting[tx->count++] = m;
 }
 

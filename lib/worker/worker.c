@@ -29,6 +29,7 @@ static void set_constants(struct kx_worker *w, const struct kx_worker_config *c)
 	w->log_memory = c->log_memory;
 	w->log_memory_bytes = c->log_memory_bytes;
 	w->log_iova = c->log_iova;
+	w->sent_flag = c->sent_flag;
 	w->housekeeping = KX_WORKER_HOUSEKEEPING;
 	w->stats.pool_low_water = UINT64_MAX;
 	memset(w->port_index, UINT8_MAX, sizeof(w->port_index));

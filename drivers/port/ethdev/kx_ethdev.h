@@ -153,6 +153,13 @@ void kx_ethdev_close(struct kx_ethdev *dev);
  * @return mbufs given back (0 for ports of other drivers); -ENOMEM
  */
 int kx_ethdev_reclaim(const struct kx_ethdev *dev, struct rte_mempool *pool);
+/**
+ * Name of the mbuf flag (rte_mbuf_dynflag_register()) that a sender may set on mbufs it gives to a TX queue,
+ * so that kx_ethdev_reclaim() knows them whatever their reference count. Allocation clears it.
+ */
+#define KX_ETHDEV_SENT_FLAG "kx_sent"
+/** The flag's bit, or 0 when nobody registered it. */
+uint64_t kx_ethdev_sent_flag(void);
 
 /**
  * Make the port give back mbufs it has sent (memif zero-copy returns them only on the next TX call, NIC

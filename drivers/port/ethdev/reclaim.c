@@ -10,6 +10,7 @@
 
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 
 #include "ethdev_pvt.h"
 
@@ -19,6 +20,7 @@ struct census {
 	struct rte_mbuf **lost;
 	uint32_t lost_count;
 	uint32_t size;
+	uint64_t sent_flag; /**< of KX_ETHDEV_SENT_FLAG; 0: nobody marks */
 };
 
 static int by_address(const void *a, const void *b)
@@ -28,12 +30,15 @@ static int by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/** Allocated for reception and not filled yet, or sent zero-copy: the driver holds a reference of its own. */
-static bool driver_held(const struct rte_mbuf *m)
+/**
+ * Allocated for reception and not filled yet, or sent zero-copy: the driver holds a reference of its own,
+ * which net_memif gives up without freeing the mbuf when its peer goes away.
+ */
+static bool driver_held(const struct census *c, const struct rte_mbuf *m)
 {
 	uint16_t refs = rte_mbuf_refcnt_read(m);
 
-	return refs == 2 ||
+	return refs == 2 || (m->ol_flags & c->sent_flag) != 0 ||
 		(refs == 1 && m->port == RTE_MBUF_PORT_INVALID && m->data_len == 0 && m->pkt_len == 0 &&
 			m->nb_segs == 1 && m->next == NULL && RTE_MBUF_DIRECT(m));
 }
@@ -44,7 +49,7 @@ static void look_at(struct rte_mempool *pool, void *arg, void *obj, unsigned int
 
 	RTE_SET_USED(pool);
 	RTE_SET_USED(index);
-	if (bsearch(&obj, c->free, c->free_count, sizeof(obj), by_address) == NULL && driver_held(obj) &&
+	if (bsearch(&obj, c->free, c->free_count, sizeof(obj), by_address) == NULL && driver_held(c, obj) &&
 		c->lost_count < c->size)
 		c->lost[c->lost_count++] = obj;
 }
@@ -69,12 +74,20 @@ static void give_back(struct rte_mbuf *m)
 	rte_pktmbuf_free_seg(m); /* detaches log memory too, which releases its pin */
 }
 
+uint64_t kx_ethdev_sent_flag(void)
+{
+	int bit = rte_mbuf_dynflag_lookup(KX_ETHDEV_SENT_FLAG, NULL);
+
+	return bit < 0 ? 0 : UINT64_C(1) << bit;
+}
+
 int kx_ethdev_reclaim(const struct kx_ethdev *dev, struct rte_mempool *pool)
 {
 	struct census c = {.size = pool->size};
 
 	if (!dev->forgets || dev->started)
 		return 0;
+	c.sent_flag = kx_ethdev_sent_flag();
 	c.free = malloc(pool->size * sizeof(c.free[0]));
 	c.lost = malloc(pool->size * sizeof(c.lost[0]));
 	if (c.free == NULL || c.lost == NULL) {
