@@ -33,20 +33,29 @@ static void report_lcores(const struct app *app)
 	}
 }
 
+/* "from 256 bytes", or that it is never worth it here. */
+static const char *from_bytes(uint32_t bytes, char text[32])
+{
+	if (bytes == UINT32_MAX)
+		return "never pays here";
+	snprintf(text, 32, "from %u bytes", bytes);
+	return text;
+}
+
 static void report_ports(const struct app *app)
 {
 	for (uint32_t p = 0; p < app->port_count; p++) {
 		const struct app_port *port = &app->ports[p];
-		char mac[RTE_ETHER_ADDR_FMT_SIZE];
+		char mac[RTE_ETHER_ADDR_FMT_SIZE], cut[32], slice[32];
 
 		rte_ether_format_addr(mac, sizeof(mac), &port->dev.mac);
 		printf("  port %s  %s  %s  node %d  mtu %u  queues %u/%u  descriptors %u/%u%s\n",
 			port->conf->name, port->dev.driver, mac, port->dev.socket_id, port->dev.mtu,
 			port->dev.rx_queues, port->dev.tx_queues, port->dev.rx_descs, port->dev.tx_descs,
 			port->dev.zero_copy ? "  zero-copy" : "");
-		printf("    delivery: %s (cut-through from %u bytes, slices from %" PRId64 ")\n",
-			port->path_text, app->paths.cut_min_bytes,
-			app->paths.slice_min_bytes == UINT32_MAX ? -1 : (int64_t)app->paths.slice_min_bytes);
+		printf("    delivery: %s (cut-through %s, slices %s)\n", port->path_text,
+			from_bytes(app->paths.cut_min_bytes, cut),
+			from_bytes(app->paths.slice_min_bytes, slice));
 		if (port->dev.zero_copy)
 			printf("    warning: a zero-copy memif peer can write all memory of this process: "
 			       "one trust "
