@@ -192,8 +192,8 @@ int main(int argc, char **argv)
 		kx_text_add(&error, "--json %s: %s", options.json, kx_strerror(-errno));
 		return cannot(line);
 	}
-	/* Before EAL: a memif peer that comes between EAL's probe and the port's start is turned away for
-	 * good. */
+	rig.stop = &stop_signal;
+	/* Before EAL, so that a port is started soon after it is there. */
 	if (kx_tsc_clock_calibrate(&rig.clock, KX_NS_PER_S) != 0)
 		return cannot("this CPU has no invariant TSC to measure with");
 	rc = start_eal(split, argv);

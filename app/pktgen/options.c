@@ -52,8 +52,8 @@ static const char help_text[] =
 	"  --consumers N              clients that receive, each of them everything, 1..256, default 1\n"
 	"  --streams N                stream keys, used in turn; 0: none, partitions in turn. Default 0\n"
 	"  --from now|earliest|OFFSET consume: where to start, default now\n"
-	"  --window-bytes N           a consumer's credit for a partition, 4096..1073741824, default the "
-	"library's\n"
+	"  --window-bytes N           a consumer's credit for a partition, 4096..1073741824, default "
+	"1048576\n"
 	"  --send-slots N             batches a producer keeps until acknowledged, 2..1048576, default the "
 	"library's\n"
 	"  --broker-telemetry PREFIX  EAL file prefix of a broker on this machine: its residence time is "
@@ -68,6 +68,7 @@ static const char help_text[] =
 	"Output\n"
 	"  --name NAME                of the result, default by mode and rate\n"
 	"  --json FILE                result with the machine's fingerprint\n"
+	"  --ready FILE               made when the port is started: a memif peer must not connect before\n"
 	"  --quiet                    no progress line every second\n"
 	"  --help\n"
 	"\n"
@@ -360,6 +361,8 @@ static bool set_other(struct parse *p)
 		return set_name(p, &o->name);
 	if (IS("json"))
 		return p->value[0] != '\0' ? (o->json = p->value, true) : bad(p, "a file name");
+	if (IS("ready"))
+		return p->value[0] != '\0' ? (o->ready = p->value, true) : bad(p, "a file name");
 	if (IS("broker-telemetry"))
 		return set_name(p, &o->broker_telemetry);
 #undef IS
@@ -400,6 +403,7 @@ static void set_defaults(struct pg_options *o)
 		.local_prefix_bits = 24,
 		.local_port = 20000,
 		.start_offset = KX_OFFSET_NOW,
+		.window_bytes = 1u << 20,
 		.late_ns = KX_NS_PER_S,
 		.drain_ns = 2 * KX_NS_PER_S,
 		.seed = 1,

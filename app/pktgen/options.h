@@ -31,7 +31,7 @@ struct pg_options {
 	uint8_t local_prefix_bits;
 	uint16_t local_port;
 	uint64_t start_offset; /**< consume */
-	uint32_t window_bytes; /**< consumer's credit a partition; 0: library's default */
+	uint32_t window_bytes; /**< consumer's credit a partition */
 	uint32_t send_slots;   /**< batches a producer keeps until acknowledged; 0: library's default */
 	uint64_t late_ns;      /**< slower than this is late: +infinity in the histogram */
 	uint64_t drain_ns;     /**< longest wait for what is on the way at the end */
@@ -42,6 +42,7 @@ struct pg_options {
 	uint32_t turn_sends;	      /**< sends a loop turn at most */
 	bool quiet;		      /**< no progress line */
 	const char *name;	      /**< of the result; NULL: by mode and rate */
+	const char *ready;	      /**< file made once the port is started; NULL: none */
 	const char *json;	      /**< file; NULL: none */
 	const char *broker_telemetry; /**< EAL file prefix of the broker; NULL: none */
 };

@@ -179,8 +179,9 @@ void pg_result_print(const struct pg_result *r, FILE *out)
 			"  foreign %" PRIu64 ", failed %" PRIu64 ", frames sent again %" PRIu64
 			", packets NAKed %" PRIu64 "\n",
 			r->foreign, r->failed, r->retransmitted_frames, r->naks);
-	fprintf(out, "  longest loop turn %.2f us, %" PRIu64 " over 1 ms", (double)r->max_gap_ns / 1e3,
-		r->gaps_over_1ms);
+	fprintf(out, "  longest loop turn %.2f us, %" PRIu64 " over 1 ms; CPU taken from the loop %.1f %%",
+		(double)r->max_gap_ns / 1e3, r->gaps_over_1ms,
+		r->seconds > 0 ? 100 * (1 - r->cpu_seconds / r->seconds) : 0);
 	if (pg_result_drift(r) > 0)
 		fprintf(out, "; last third of the time / first third: %.3f", pg_result_drift(r));
 	fprintf(out, "\n  %s%s\n", r->valid ? "valid" : "NOT VALID: ", r->valid ? "" : r->why);
@@ -260,6 +261,7 @@ static void json_config(const struct pg_result *r, struct pg_json *j)
 	pg_json_text(j, "verify", o->verify == PG_VERIFY_FULL ? "full" : "sample");
 	pg_json_double(j, "seconds", r->seconds);
 	pg_json_double(j, "warmup_seconds", r->warmup_s);
+	pg_json_double(j, "cpu_seconds", r->cpu_seconds);
 }
 
 static void json_books(const struct pg_result *r, struct pg_json *j)

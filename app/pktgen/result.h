@@ -32,6 +32,7 @@ struct pg_result {
 	uint32_t fanout; /**< consumers that each get every message; 1 where there are none */
 	double seconds;	 /**< measured */
 	double warmup_s;
+	double cpu_seconds;		     /**< of these the loop had the CPU; the rest was taken from it */
 	uint64_t sent, received;	     /**< in the measured time: messages, in echo frames */
 	uint64_t due;			     /**< by the schedule in that time */
 	double frames_per_message;	     /**< of the frames first sent; 1 in echo */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_lcore.h>
 
@@ -46,6 +47,37 @@ static int make_pools(struct pg_rig *rig, const struct pg_options *o, struct kx_
 	return rig->tx_pool != NULL ? 0 : -ENOMEM;
 }
 
+/* A memif peer that connects before the port is started is turned away for good; who starts it waits for
+ * this. */
+static int tell_ready(const struct pg_options *o, struct kx_text *why)
+{
+	FILE *f;
+
+	if (o->ready == NULL)
+		return 0;
+	f = fopen(o->ready, "we");
+	if (f == NULL || fclose(f) != 0) {
+		kx_text_add(why, "--ready %s: %s", o->ready, kx_strerror(-errno));
+		return -errno;
+	}
+	return 0;
+}
+
+static int wait_link(struct pg_rig *rig, const struct pg_options *o, struct kx_text *why)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct kx_ethdev_link link = {0};
+
+	for (uint32_t ms = 0; ms < LINK_WAIT_MS && *rig->stop == 0; ms++) {
+		if (kx_ethdev_link(&rig->dev, &link) != 0 || link.up)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	kx_text_add(why, "port %u (%s): no link: its peer did not connect within %d s", o->port,
+		rig->dev.name, LINK_WAIT_MS / 1000);
+	return -ENETDOWN;
+}
+
 static int open_port(struct pg_rig *rig, const struct pg_options *o, struct kx_text *why)
 {
 	struct kx_ethdev_conf conf = {.rx_queues = 1,
@@ -59,17 +91,16 @@ static int open_port(struct pg_rig *rig, const struct pg_options *o, struct kx_t
 		.tx_checksum = o->mode != PG_ECHO,
 		.rx_pools = &rig->rx_pool,
 		.rx_pool_count = 1};
-	struct kx_ethdev_link link;
 	int err = kx_ethdev_open(&rig->dev, o->port, &conf, why);
 
 	if (err != 0)
 		return err;
 	rig->port_open = true;
 	name_wire(rig);
-	err = kx_ethdev_start(&rig->dev, LINK_WAIT_MS, why);
-	if (err != 0)
+	err = kx_ethdev_start(&rig->dev, 0, why);
+	if (err != 0 || (err = tell_ready(o, why)) != 0)
 		return err;
-	return kx_ethdev_link(&rig->dev, &link) == 0 && !link.up ? -ENETDOWN : 0;
+	return wait_link(rig, o, why);
 }
 
 static uint64_t clock_now(void *arg)

@@ -3,6 +3,8 @@
 #ifndef PG_RIG_H
 #define PG_RIG_H
 
+#include <signal.h>
+
 #include "kx_ethdev.h"
 #include "kx_transport_dpdk.h"
 #include "options.h"
@@ -16,13 +18,14 @@ struct pg_rig {
 	struct kx_tsc_clock clock;
 	struct kx_net_if nif;
 	struct kx_transport_dpdk *transport; /**< NULL in echo */
+	const volatile sig_atomic_t *stop;   /**< set by SIGINT, SIGTERM */
 	unsigned int lcore;		     /**< that runs the loop */
 	char wire[32];
 	bool software_wire;
 };
 
-/** Port, pools, transport; rig->clock is calibrated before. @return 0 or -errno with a sentence in `why`;
- * pg_rig_close() either way. */
+/** Port, pools, transport; rig->clock and rig->stop are set before. @return 0 or -errno with a sentence in
+ * `why`; pg_rig_close() either way. */
 int pg_rig_open(struct pg_rig *rig, const struct pg_options *o, struct kx_text *why);
 /** @return mbufs that did not come back to the pools. */
 unsigned int pg_rig_close(struct pg_rig *rig);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define TICK_NS		(10 * 1000000ull)
 #define WINDOW_NS	(100 * 1000000ull)
@@ -103,6 +104,14 @@ static bool steady(struct pg_run *run, uint64_t now_ns)
 		fabs(w[2] - mean) <= STEADY * mean;
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * KX_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 static void warm(struct pg_run *run, uint64_t now_ns)
 {
 	bool by_rule =
@@ -115,6 +124,7 @@ static void warm(struct pg_run *run, uint64_t now_ns)
 	run->measure_span_ns = (uint64_t)llround(run->o->seconds * 1e9);
 	run->sent_at_start = run->live.sent;
 	run->received_at_start = run->live.received;
+	run->cpu_at_start_ns = thread_cpu_ns();
 	enter(run, PG_MEASURE, now_ns, run->measure_span_ns);
 }
 
@@ -137,6 +147,7 @@ static void end_measuring(struct pg_run *run, uint64_t now_ns)
 		run->measure_span_ns = KX_MIN(run->measure_span_ns, now_ns - run->measure_from_ns);
 		run->measured_sent = run->live.sent - run->sent_at_start;
 		run->measured_received = run->live.received - run->received_at_start;
+		run->result.cpu_seconds = (double)(thread_cpu_ns() - run->cpu_at_start_ns) / 1e9;
 		run->result.seconds = (double)(now_ns - run->measure_from_ns) / 1e9;
 		run->result.due = run->measured_sent + unsent_messages(run, now_ns);
 	}

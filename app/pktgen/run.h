@@ -47,6 +47,7 @@ struct pg_run {
 	double window_rate[3];
 	uint64_t sent_at_start, received_at_start; /**< counters when measuring began */
 	uint64_t measured_sent, measured_received; /**< set when it ends */
+	uint64_t cpu_at_start_ns;		   /**< CPU time of the loop's thread when measuring began */
 	struct pg_schedule schedule;
 	struct kx_hist *latency, *ack, *lag, *idle;
 	uint32_t run_id; /**< 12 bits: tells this run's messages from others */

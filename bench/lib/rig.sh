@@ -77,10 +77,15 @@ _rig_running() {
   [ -n "$state" ] && [ "$state" != Z ]
 }
 
-# Only for children of this shell that were not waited for.
+# Only for children of this shell that were not waited for. testpmd is stopped by a line of input: on a signal it may
+# crash in its memif driver.
 _rig_stop() {
   local pid=$1 deadline=$((SECONDS + 10))
-  kill -INT "$pid" 2>/dev/null
+  if [ "${2:-}" = testpmd ] && _rig_running "$pid"; then
+    echo >&9
+  else
+    kill -INT "$pid" 2>/dev/null
+  fi
   while _rig_running "$pid"; do
     if [ $SECONDS -ge $deadline ]; then
       kill -KILL "$pid" 2>/dev/null
@@ -89,6 +94,8 @@ _rig_stop() {
     sleep 0.05
   done
   wait "$pid" 2>/dev/null
+  # A line nobody took must not stop the next one.
+  while read -r -t 0.01 -u 9; do :; done
 }
 
 _rig_clean_files() {
@@ -102,27 +109,25 @@ _rig_clean_files() {
 rig_run() {
   local peer=$1 json=$2 rc=0 deadline
   shift 2
-  rm -f "$RIG_TMP/wire"
+  rm -f "$RIG_TMP/wire" "$RIG_TMP/ready"
   _rig_eal "$RIG_CPU_GEN" g 192
   RIG_ARGS+=(--no-telemetry "--vdev=net_memif0,role=server,id=0,socket=$RIG_TMP/wire,socket-abstract=no,bsize=2048,rsize=10")
   [ "$peer" != kaelix ] || set -- "$@" --broker-telemetry "${RIG_ID}p"
   if [ "${RIG_QUIET:-0}" = 1 ]; then
-    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --json "$json" "$@" >"$RIG_TMP/pktgen.log" 2>&1 <&9 &
+    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --ready "$RIG_TMP/ready" --json "$json" "$@" >"$RIG_TMP/pktgen.log" 2>&1 <&9 &
   else
-    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --json "$json" "$@" <&9 &
+    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --ready "$RIG_TMP/ready" --json "$json" "$@" <&9 &
   fi
   local generator=$!
   RIG_PIDS+=("$generator")
   deadline=$((SECONDS + RIG_START_SECONDS))
-  until [ -S "$RIG_TMP/wire" ]; do
+  until [ -e "$RIG_TMP/ready" ]; do
     if ! _rig_running "$generator" || [ $SECONDS -ge $deadline ]; then
       [ "${RIG_QUIET:-0}" = 0 ] || tail -n 5 "$RIG_TMP/pktgen.log" >&2
       rig_die "the generator did not start"
     fi
     sleep 0.05
   done
-  # The socket is there before its port is started, and a memif client that comes in between is turned away.
-  sleep 0.7
   "_rig_start_$peer"
   RIG_PIDS+=("$RIG_PEER")
   while _rig_running "$generator"; do
@@ -134,7 +139,7 @@ rig_run() {
     sleep 0.1
   done
   wait "$generator" || rc=$?
-  _rig_stop "$RIG_PEER"
+  _rig_stop "$RIG_PEER" "$peer"
   RIG_PIDS=()
   _rig_clean_files
   [ $rc -ne 2 ] || {

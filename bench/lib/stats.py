@@ -4,6 +4,7 @@
 
   stats.py merge OUT FILE...   one result file from several; refuses different machines or builds
   stats.py get FILE KEY...     a value of the first result, such as: get run.json latency_ns p50
+  stats.py table FILE          the results as a table
 """
 import json
 import random
@@ -56,6 +57,35 @@ def get(path, keys):
     return value
 
 
+def microseconds(block, key):
+    value = (block or {}).get(key)
+    return "-" if value is None else f"{value / 1000:.2f}"
+
+
+def table(path):
+    keys = ["p50", "p90", "p95", "p99", "p999"]
+    lines = [["", "messages/s", "frames/s"] + [f"{k.replace('999', '99.9')} us" for k in keys] + ["lost+dup+bad", "valid"]]
+    for r in load(path)["results"]:
+        bad = r["lost"] + r["duplicated"] + r["reordered"] + r["corrupt"]
+        rows = [(r["name"], r["latency_ns"])]
+        if r["ack_latency_ns"]:
+            rows.append(("  publish -> ack", r["ack_latency_ns"]))
+        if r["residence_ns"]:
+            rows.append(("  broker residence", r["residence_ns"]))
+        for i, (name, block) in enumerate(rows):
+            speed = [f"{r['messages_per_s']:,.0f}", f"{r['frames_per_s']:,.0f}"] if i == 0 else ["", ""]
+            verdict = [f"{bad}", "yes" if r["valid"] else "no"] if i == 0 else ["", ""]
+            lines.append([name] + speed + [microseconds(block, k) for k in keys] + verdict)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(v.ljust(w) if i == 0 else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths))))
+    for r in load(path)["results"]:
+        if not r["valid"]:
+            print(f"{r['name']} is not valid: {r['why_not_valid']}")
+    wires = {r["wire"] + (" (software wire)" if r["software_wire"] else "") for r in load(path)["results"]}
+    print("wire: " + ", ".join(sorted(wires)) + "; latency is publish -> consumer, in echo the round trip")
+
+
 def main(argv):
     if len(argv) >= 4 and argv[1] == "merge":
         merged = merge(argv[3:])
@@ -66,6 +96,9 @@ def main(argv):
     if len(argv) >= 4 and argv[1] == "get":
         value = get(argv[2], argv[3:])
         print("null" if value is None else value)
+        return 0
+    if len(argv) == 3 and argv[1] == "table":
+        table(argv[2])
         return 0
     sys.exit(__doc__)
 
