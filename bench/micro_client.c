@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the client library costs per produce frame, without a port: one client produces frames of 17 messages
+ * of 64 bytes (or as many as the argument says), another on the same hub consumes and looks at each record,
+ * through a broker in the same process whose own time is left out. Prints ns per frame, the median of 15
+ * rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check values).
+ * `micro_client [messages per frame]`
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kx_broker.h"
+#include "kx_client.h"
+
+#define BUFS		 8192
+#define BUF_BYTES	 2048
+#define RING		 4096
+#define BURST		 32
+#define ROUNDS		 15
+#define FRAMES_PER_ROUND 200000
+
+static const char ini[] = "[lcores]\ndata = 1\n"
+			  "[memory]\nlog_bytes = 256M\n"
+			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+			  "[sessions]\nidle_timeout_ms = 60000\n"
+			  "[topic t]\npartitions = 1\noverrun = block\n";
+
+/* One end of the wire: what was sent to it. Buffers are taken round robin: BUFS is far more than are on the
+ * way. */
+struct end {
+	struct kx_addr addr;
+	struct end *peer;
+	struct kx_frame ring[RING];
+	uint32_t head, tail;
+};
+static uint8_t *memory;
+static uint32_t next_buf;
+static uint64_t dropped;
+
+static void *end_alloc(void *ctx, uint32_t bytes, uint8_t **data)
+{
+	(void)ctx;
+	(void)bytes;
+	*data = memory + (uint64_t)(next_buf++ % BUFS) * BUF_BYTES;
+	return *data;
+}
+
+static void end_free(void *ctx, void *buf)
+{
+	(void)ctx;
+	(void)buf;
+}
+
+static void end_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path *path)
+{
+	struct end *from = ctx, *to = from->peer;
+
+	(void)path;
+	if (to->tail - to->head == RING) {
+		dropped++;
+		return;
+	}
+	to->ring[to->tail++ % RING] = (struct kx_frame){.data = buf,
+		.bytes = bytes,
+		.flags = KX_FRAME_OWNED,
+		.remote = from->addr,
+		.buf = buf,
+		.rx_ns = 1};
+}
+
+static void end_forward(void *ctx, struct kx_frame *f, uint32_t bytes, const struct kx_path *path)
+{
+	end_send(ctx, f->data, bytes, path);
+}
+
+static void end_flush(void *ctx)
+{
+	(void)ctx;
+}
+
+static unsigned int end_room(void *ctx)
+{
+	const struct end *to = ((struct end *)ctx)->peer;
+
+	return RING - (to->tail - to->head);
+}
+
+static unsigned int end_rx(void *ctx, struct kx_frame *frames, unsigned int max)
+{
+	struct end *e = ctx;
+	unsigned int n = KX_MIN(max, e->tail - e->head);
+
+	for (unsigned int i = 0; i < n; i++)
+		frames[i] = e->ring[e->head++ % RING];
+	return n;
+}
+
+static void end_release(void *ctx, struct kx_frame *frames, unsigned int n)
+{
+	(void)ctx;
+	(void)frames;
+	(void)n;
+}
+
+static int end_path_to(void *ctx, const struct kx_addr *remote, struct kx_path *path)
+{
+	(void)ctx;
+	*path = (struct kx_path){.remote = *remote, .datagram_bytes = KX_DATAGRAM_DEFAULT_V4};
+	return 0;
+}
+
+static int end_path_of(void *ctx, const struct kx_frame *f, struct kx_path *path)
+{
+	return end_path_to(ctx, &f->remote, path);
+}
+
+static const struct kx_transport_ops ops = {
+	.rx_burst = end_rx,
+	.release = end_release,
+	.alloc = end_alloc,
+	.free = end_free,
+	.send = end_send,
+	.flush = end_flush,
+	.room = end_room,
+	.path_of = end_path_of,
+	.path_to = end_path_to,
+	.forward = end_forward,
+};
+
+static struct end broker_end, client_end;
+static struct kx_broker *broker;
+static struct kx_ledger ledger;
+static struct kx_hub *hub;
+static uint64_t now_ns = 1000000000, expected, wrong, batches;
+
+static void broker_open(void)
+{
+	static struct kx_auth_secrets secrets;
+	static uint64_t producer_id = 1;
+	struct kx_conf_errors *errs = calloc(1, sizeof(*errs));
+	struct kx_conf *conf;
+	struct kx_broker_config config = {.lcore_count = 1,
+		.boot_id = 7,
+		.secrets = &secrets,
+		.transport = {&ops, &broker_end},
+		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
+		.rx_buffer_frames = 2048,
+		.ledger = &ledger,
+		.next_producer_id = &producer_id,
+		.cut_min_bytes = 512,
+		.slice_min_bytes = UINT32_MAX};
+
+	if (errs == NULL || kx_conf_load_memory("bench.ini", ini, strlen(ini), &conf, errs) != 0 ||
+		kx_auth_secrets_init(&secrets) != 0)
+		exit(2);
+	config.conf = conf;
+	config.offsets = calloc(conf->partition_count, sizeof(*config.offsets));
+	config.log_memory_bytes = conf->memory.log_bytes;
+	if (posix_memalign((void **)&config.log_memory, conf->memory.extent_bytes, conf->memory.log_bytes) !=
+			0 ||
+		kx_broker_create(&config, &broker) != 0)
+		exit(2);
+}
+
+static void broker_turn(void)
+{
+	struct kx_frame frames[BURST];
+	unsigned int n;
+
+	now_ns += 10000;
+	while ((n = end_rx(&broker_end, frames, BURST)) > 0)
+		kx_broker_rx(broker, frames, n, now_ns);
+	kx_broker_poll(broker, now_ns);
+	kx_broker_flushed(broker, now_ns);
+}
+
+static void on_batch(void *user, const struct kx_batch_view *v)
+{
+	struct kx_record_iter it = kx_batch_records(v);
+	struct kx_record r;
+
+	(void)user;
+	batches++;
+	while (kx_record_next(&it, &r)) {
+		uint64_t number;
+
+		memcpy(&number, r.value, sizeof(number));
+		wrong += number != expected++;
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof(*v), by_size);
+	return v[n / 2];
+}
+
+/* The CRCs of one frame: sender's data CRC and check value, receiver's check value, data CRC and header CRC.
+ */
+static double crc_ns(uint32_t frame_bytes)
+{
+	enum { N = 20000 };
+	volatile uint32_t sink = 0;
+	uint64_t begin = kx_clock_mono_ns();
+
+	for (int i = 0; i < N; i++) {
+		const uint8_t *at = memory + (uint64_t)(i % BUFS) * BUF_BYTES;
+
+		sink += kx_crc32c(0, at, frame_bytes - 60) + kx_crc32c(0, at + 4, 28);
+		sink += kx_crc32c(0, at + 8, 28) + kx_crc32c(0, at, frame_bytes - 60) +
+			kx_crc32c(0, at + 36, 28);
+	}
+	return (double)(kx_clock_mono_ns() - begin) / N;
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 17, stride, frame_bytes;
+	struct kx_client_opts co = {.channels_max = 1};
+	struct kx_producer_opts po = {.topic = "t", .send_slots = 2048};
+	struct kx_consumer_opts cs = {.topic = "t",
+		.start_offset = KX_OFFSET_EARLIEST,
+		.on_batch = on_batch,
+		.window_bytes = 1 << 20};
+	struct kx_transport transport = {&ops, &client_end};
+	struct kx_hub_opts ho = {.rx_burst = 64, .tx_burst = 64};
+	double all[ROUNDS], crc[ROUNDS];
+	struct kx_client *pc, *cc;
+	struct kx_producer *producer;
+	struct kx_consumer *consumer;
+	uint64_t number = 0;
+	uint8_t *values;
+
+	memory = aligned_alloc(64, (size_t)BUFS * BUF_BYTES);
+	memset(memory, 1, (size_t)BUFS * BUF_BYTES);
+	(void)kx_addr_parse("10.0.0.254:9000", 0, &broker_end.addr);
+	(void)kx_addr_parse("10.0.0.1:5000", 0, &client_end.addr);
+	broker_end.peer = &client_end;
+	client_end.peer = &broker_end;
+	broker_open();
+	co.broker = broker_end.addr;
+	if (kx_hub_open(&transport, &ho, &hub) != KX_OK || kx_client_open(hub, &co, now_ns, &pc) != KX_OK ||
+		kx_client_open(hub, &co, now_ns, &cc) != KX_OK ||
+		kx_producer_open(pc, &po, now_ns, &producer) != KX_OK ||
+		kx_consumer_open(cc, &cs, now_ns, &consumer) != KX_OK)
+		return 2;
+	for (int i = 0; i < 1000; i++) {
+		kx_hub_poll(hub, now_ns);
+		broker_turn();
+	}
+	if (kx_producer_fit(producer, 64) < count || count == 0)
+		return 2;
+	frame_bytes = 32 + 72 + count * 72;
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t spent_ns = 0, first = batches, begin;
+		double frames;
+
+		while (batches - first < FRAMES_PER_ROUND) {
+			begin = kx_clock_mono_ns();
+			for (int i = 0; i < BURST; i++) {
+				if (kx_producer_claim(producer, 0, 0, 64, count, &values, &stride) != KX_OK)
+					break;
+				for (uint32_t k = 0; k < count; k++, number++)
+					memcpy(values + k * stride, &number, sizeof(number));
+				kx_producer_commit(producer, 0, now_ns);
+			}
+			kx_hub_poll(hub, now_ns);
+			spent_ns += kx_clock_mono_ns() - begin;
+			broker_turn();
+		}
+		frames = (double)(batches - first);
+		all[round] = (double)spent_ns / frames;
+		crc[round] = crc_ns(frame_bytes);
+	}
+	printf("%u messages a frame of %u bytes: %.0f ns a frame, of which CRCs %.0f ns; %.1f M messages/s; "
+	       "wrong %llu, "
+	       "dropped %llu\n",
+		count, frame_bytes, median(all, ROUNDS), median(crc, ROUNDS),
+		1e3 * count / median(all, ROUNDS), (unsigned long long)wrong, (unsigned long long)dropped);
+	return wrong == 0 && dropped == 0 ? 0 : 1;
+}
