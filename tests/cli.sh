@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# kaelix-cli against a broker of three data lcores on loopback sockets: formats, keys, exit codes, a million lines.
+# From meson: KX_BUILD is the build tree.
+set -u
+
+dir=$(mktemp -d) || exit 2
+broker=
+trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir"' EXIT
+port=19360
+cli="$KX_BUILD/app/cli/kaelix-cli -b 127.0.0.1:$port"
+fail() {
+  echo "FAIL: $*"
+  exit 1
+}
+# want CODE WHAT: the exit code of the command before
+want() {
+  local rc=$?
+  [ "$rc" = "$1" ] || fail "$2: exit $rc, not $1"
+}
+# same WANT GOT WHAT
+same() {
+  [ "$1" = "$2" ] || fail "$3: want '$1', got '$2'"
+}
+
+cat >"$dir/broker.ini" <<INI
+[broker]
+udp_port = $port
+[lcores]
+data = 1
+[memory]
+log_bytes = 320M
+[port net_memif0]
+address = 10.77.0.1/24
+[topic lines]
+partitions = 1
+overrun = block
+log_bytes = 192M
+[topic four]
+partitions = 4
+log_bytes = 8M
+[topic big]
+partitions = 1
+log_bytes = 32M
+max_message_bytes = 1M
+INI
+mkfifo "$dir/stdin"
+"$KX_BUILD/tests/unit/udp_broker" "$dir/broker.ini" $port 3 <"$dir/stdin" >"$dir/broker.txt" &
+broker=$!
+exec 9>"$dir/stdin"
+for _ in $(seq 200); do
+  grep -q ready "$dir/broker.txt" && break
+  sleep 0.05
+done
+grep -q ready "$dir/broker.txt" || fail "no broker"
+
+# A million lines, byte for byte.
+seq 1 1000000 | sed 's/.*/line & of a million/' >"$dir/lines"
+$cli produce -t lines <"$dir/lines"
+want 0 "produce a million lines"
+$cli consume -t lines --count 1000000 --idle-exit 20000 >"$dir/out"
+want 0 "consume a million lines"
+cmp "$dir/lines" "$dir/out" || fail "the lines differ"
+same "line 999991 of a million" "$($cli consume -t lines --from 999990 --count 1)" "from an offset"
+$cli consume -t lines --from now --idle-exit 200 >"$dir/out"
+want 0 "idle exit"
+[ ! -s "$dir/out" ] || fail "from now printed something"
+$cli consume -t lines --from now --count 1 --idle-exit 200 >"$dir/out"
+want 4 "fewer than --count"
+
+# Keys, partitions, formats.
+printf 'a:one\nb:two\na:three\nc:' | $cli produce -t four -K :
+want 0 "keys"
+same "a one,a three,b two,c " "$($cli consume -t four --count 4 --idle-exit 5000 -f '%k %s\n' | sort -s -k1,1 | paste -sd, -)" \
+  "values by key"
+printf 'x\ny\n' | $cli produce -t four -p 2 -k 'k"1'
+want 0 "one partition"
+$cli consume -t four -p 2 --idle-exit 300 -f json | tail -n 1 >"$dir/out"
+python3 -c 'import json, sys
+m = json.load(open(sys.argv[1]))
+assert (m["topic"], m["partition"], m["key"], m["value"]) == ("four", 2, "k\"1", "y"), m' "$dir/out" || fail "json"
+printf 'no delimiter' | $cli produce -t four -K : 2>/dev/null
+want 1 "no delimiter in a line"
+
+# Length-prefixed records, binary and large, there and back.
+python3 -c 'import struct, sys
+out = sys.stdout.buffer
+for n in (0, 1, 7, 1300, 5000, 300000, 1048576, 3):
+    out.write(struct.pack("<I", n) + bytes((n + i) % 256 for i in range(n)))' >"$dir/records"
+$cli produce -t big -f length <"$dir/records"
+want 0 "length-prefixed records"
+$cli consume -t big -f length --count 8 --idle-exit 5000 >"$dir/out"
+want 0 "consume records"
+cmp "$dir/records" "$dir/out" || fail "the records differ"
+head -c 19 "$dir/records" | $cli produce -t big -f length 2>/dev/null
+want 1 "a record that is cut off"
+head -c 1048577 /dev/zero | tr '\0' x | $cli produce -t big 2>"$dir/err"
+want 1 "a message that is too large"
+grep -q "larger than" "$dir/err" || fail "too large: $(cat "$dir/err")"
+
+# Looking around.
+same "TOPIC lines four big" "$($cli topics | awk '{ print $1 }' | xargs)" "topics"
+$cli topics --json | python3 -c 'import json, sys; assert [t["partitions"] for t in json.load(sys.stdin)] == [1, 4, 1]' ||
+  fail "topics --json"
+$cli topics -t four --json | python3 -c 'import json, sys
+assert sum(p["next_offset"] for p in json.load(sys.stdin)) == 6' || fail "topics -t four --json"
+$cli ping -c 20 --interval 0 --json | python3 -c 'import json, sys
+got = json.load(sys.stdin)
+assert [p["lcore"] for p in got] == [0, 1, 2] and all(p["received"] == 20 for p in got), got' || fail "ping --json"
+same 3 "$($cli ping -c 3 | grep -c '3 of 3 answered, min .* avg .* max .* p99')" "ping"
+
+# Wrong use and no broker.
+$cli 2>/dev/null
+want 2 "no command"
+$cli produce 2>/dev/null
+want 2 "no topic"
+$cli consume -t lines --from never 2>/dev/null
+want 2 "a bad offset"
+$cli ping extra 2>/dev/null
+want 2 "two commands"
+$cli -b 'nonsense::host:' ping 2>/dev/null
+want 2 "a bad address"
+$cli consume -t none 2>"$dir/err"
+want 1 "an unknown topic"
+grep -q "unknown topic" "$dir/err" || fail "unknown topic: $(cat "$dir/err")"
+$cli consume -t four -p 4 2>/dev/null
+want 1 "an unknown partition"
+$cli -b 127.0.0.1:9 --timeout 200 topics 2>/dev/null
+want 3 "no broker there"
+$cli --help | grep -q "Exit codes" || fail "--help"
+
+# SIGINT ends a consumer cleanly; a broker that stops ends a waiting one with 1.
+$cli consume -t lines --from now 9>&- &
+consumer=$!
+sleep 0.3
+kill -INT "$consumer"
+wait "$consumer"
+want 0 "SIGINT"
+$cli consume -t lines --from now 2>/dev/null 9>&- &
+consumer=$!
+sleep 0.3
+exec 9>&-
+wait "$consumer"
+want 1 "the broker stopped"
+wait "$broker"
+want 0 "the broker"
+broker=
+echo "kaelix-cli: all as it should be"

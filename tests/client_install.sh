@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Install into a private directory; build a program of a few lines with pkg-config against it, as C and C++; run it
+# with the installed library against a broker on the loopback. From meson: KX_BUILD is the build tree.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+cc=${CC:-cc}
+cxx=${CXX:-c++}
+dir=$(mktemp -d) || exit 2
+broker=
+trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir"' EXIT
+fail() {
+  echo "FAIL: $*"
+  exit 1
+}
+
+DESTDIR=$dir/root meson install -C "$KX_BUILD" --no-rebuild >"$dir/install.txt" 2>&1 || {
+  tail -n 20 "$dir/install.txt"
+  fail "meson install"
+}
+pc=$(find "$dir/root" -name kaelix.pc | head -n 1)
+[ -n "$pc" ] || fail "no kaelix.pc was installed"
+libdir=$(dirname "$(dirname "$pc")")
+export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
+[ -L "$libdir/libkaelix.so" ] || fail "no libkaelix.so in $libdir"
+[ -e "$libdir/libkaelix.so.0" ] || fail "no libkaelix.so.0 in $libdir"
+
+# Only what the version script names leaves the library.
+foreign=$(nm -D --defined-only "$libdir/libkaelix.so" | awk '{ print $3 }' | grep -v -E '^(kx_|KAELIX_)')
+[ -z "$foreign" ] || fail "exported besides kx_: $(echo "$foreign" | head -n 5 | xargs)"
+
+cat >"$dir/hello.c" <<'PROGRAM'
+#include <stdio.h>
+#include <stdlib.h>
+#include <kx_transport_udp.h>
+
+static int left = 1;
+static void on_complete(void *user, const struct kx_completion *c) { (void)user; left -= c->result == KX_OK; }
+
+int main(int argc, char **argv)
+{
+	struct kx_client_opts opts = {};
+	struct kx_producer_opts po = {};
+	struct kx_message m = {};
+	struct kx_udp_client c;
+	struct kx_producer *p;
+
+	if (argc != 2 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0 || kx_client_connect_udp(&opts, &c) != 0)
+		return 2;
+	po.topic = "hello";
+	po.on_complete = on_complete;
+	if (kx_producer_open(c.client, &po, kx_clock_mono_ns(), &p) != KX_OK)
+		return 2;
+	m.value = "hello";
+	m.value_bytes = 5;
+	for (int turn = 0; turn < 5000 && kx_producer_send(p, &m, kx_clock_mono_ns()) != KX_OK; turn++)
+		kx_udp_client_turn(&c, 1000000);
+	for (int turn = 0; turn < 5000 && left > 0; turn++)
+		kx_udp_client_turn(&c, 1000000);
+	kx_udp_client_close(&c);
+	return left;
+}
+PROGRAM
+# shellcheck disable=SC2046 # flags are words
+$cc -Wall -Wextra -Werror -o "$dir/hello" "$dir/hello.c" $(pkg-config --cflags --libs kaelix) || fail "the C program"
+# shellcheck disable=SC2046
+"$cxx" -x c++ -Wall -Wextra -o "$dir/hello_cxx" "$dir/hello.c" $(pkg-config --cflags --libs kaelix) ||
+  fail "the C++ program"
+
+cat >"$dir/broker.ini" <<'INI'
+[broker]
+udp_port = 19350
+[lcores]
+data = 1
+[memory]
+log_bytes = 64M
+[port net_memif0]
+address = 10.77.0.1/24
+[topic hello]
+partitions = 1
+log_bytes = 32M
+INI
+mkfifo "$dir/stdin"
+"$KX_BUILD/tests/unit/udp_broker" "$dir/broker.ini" 19350 1 <"$dir/stdin" >"$dir/broker.txt" &
+broker=$!
+exec 9>"$dir/stdin"
+for _ in $(seq 100); do
+  grep -q ready "$dir/broker.txt" && break
+  sleep 0.05
+done
+for program in hello hello_cxx; do
+  LD_LIBRARY_PATH=$libdir "$dir/$program" 127.0.0.1:19350 || fail "$program: exit $?"
+done
+got=$("$dir/root/$(cd "$dir/root" && find . -name kaelix-cli | head -n 1)" consume -b 127.0.0.1:19350 -t hello \
+  --count 2 --idle-exit 5000 | xargs)
+[ "$got" = "hello hello" ] || fail "consumed: $got"
+exec 9>&-
+wait "$broker" || fail "the broker: exit $?"
+broker=
+echo "installed library: C and C++ programs produced, kaelix-cli consumed"
