@@ -4,7 +4,7 @@
  * LD_PRELOAD helper: counts the allocations that data lcore threads make once the warm-up is over.
  *
  * Interposed: the malloc family, rte_malloc and its relatives, memzones, and mmap. A thread is a data lcore
- * when EAL named it "lcore-worker-*". Counting starts at SIGUSR1, or KX_ALLOC_COUNT_AFTER_S seconds after
+ * when EAL named it "...-worker-N". Counting starts at SIGUSR1, or KX_ALLOC_COUNT_AFTER_S seconds after
  * start. At exit one line goes to the file named by KX_ALLOC_COUNT_FILE (else stderr): `alloc_count: armed=1
  * data_lcore_threads=1 allocations=0 malloc=0 calloc=0 ...` followed by one line for each of the first
  * callers, so that a failure names its cause. A run that was never armed, or in which no data lcore thread
@@ -19,8 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <dirent.h>
-#include <sys/prctl.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,8 +42,10 @@ static uint64_t counts[KIND_COUNT];
 static void *callers[CALLERS_MAX];
 static uint32_t caller_count;
 static volatile sig_atomic_t armed;
-static uint64_t arm_at_ns;	      /* 0: only SIGUSR1 arms */
-static __thread int8_t is_data_lcore; /* 0 unknown, 1 yes, -1 no */
+static uint64_t arm_at_ns;		 /* 0: only SIGUSR1 arms */
+static __thread bool looked, data_lcore; /* looked up at the first allocation after arming */
+static pthread_t named[64];		 /* threads that EAL named as data lcores */
+static uint32_t named_count;
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -68,13 +69,14 @@ static bool counting(void)
 			return false;
 		armed = 1;
 	}
-	if (is_data_lcore == 0) {
-		char name[16] = "";
+	if (!looked) {
+		uint32_t n = __atomic_load_n(&named_count, __ATOMIC_ACQUIRE);
 
-		prctl(PR_GET_NAME, name);
-		is_data_lcore = strncmp(name, "lcore-worker", 12) == 0 ? 1 : -1;
+		looked = true;
+		for (uint32_t i = 0; i < n && i < sizeof(named) / sizeof(named[0]); i++)
+			data_lcore |= pthread_equal(named[i], pthread_self()) != 0;
 	}
-	return is_data_lcore == 1;
+	return data_lcore;
 }
 
 static void note(enum kind kind, void *caller)
@@ -210,6 +212,18 @@ const struct rte_memzone *rte_memzone_reserve(const char *name, size_t n, int so
 	return next(name, n, socket, flags);
 }
 
+/* EAL names its threads from outside, right after it has made them. */
+typedef int (*setname_fn)(pthread_t, const char *);
+int pthread_setname_np(pthread_t thread, const char *name)
+{
+	NEXT(setname_fn, "pthread_setname_np");
+	if (strstr(name, "-worker-") != NULL && named_count < sizeof(named) / sizeof(named[0])) {
+		named[named_count] = thread;
+		__atomic_store_n(&named_count, named_count + 1, __ATOMIC_RELEASE);
+	}
+	return next(thread, name);
+}
+
 static void on_signal(int sig)
 {
 	(void)sig;
@@ -226,32 +240,6 @@ __attribute__((constructor)) static void start(void)
 	sigaction(SIGUSR1, &sa, NULL);
 }
 
-/* Threads of this process that EAL runs lcores on, the control lcore excluded: proof that names still match.
- */
-static unsigned int data_lcore_threads(void)
-{
-	DIR *dir = opendir("/proc/self/task");
-	struct dirent *entry;
-	unsigned int n = 0;
-
-	if (dir == NULL)
-		return 0;
-	while ((entry = readdir(dir)) != NULL) {
-		char path[300], name[32] = "";
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-		f = fopen(path, "r");
-		if (f == NULL)
-			continue;
-		if (fgets(name, sizeof(name), f) != NULL && strncmp(name, "lcore-worker", 12) == 0)
-			n++;
-		fclose(f);
-	}
-	closedir(dir);
-	return n;
-}
-
 __attribute__((destructor)) static void finish(void)
 {
 	const char *path = getenv("KX_ALLOC_COUNT_FILE");
@@ -263,8 +251,8 @@ __attribute__((destructor)) static void finish(void)
 		return;
 	for (int i = 0; i < KIND_COUNT; i++)
 		total += counts[i];
-	fprintf(out, "alloc_count: armed=%d data_lcore_threads=%u allocations=%llu", was_armed,
-		data_lcore_threads(), (unsigned long long)total);
+	fprintf(out, "alloc_count: armed=%d data_lcore_threads=%u allocations=%llu", was_armed, named_count,
+		(unsigned long long)total);
 	for (int i = 0; i < KIND_COUNT; i++)
 		fprintf(out, " %s=%llu", kind_names[i], (unsigned long long)counts[i]);
 	fputc('\n', out);
