@@ -50,6 +50,10 @@ int tel_port_ledger(const struct kx_telemetry_config *c, uint32_t port, struct t
 	err = c->ports[port].stats(c->ports[port].arg, &out->port);
 	if (err != 0)
 		return err;
+	/* Without counters of the driver, ipackets is what the data lcores took: behind the impairment. */
+	if (!out->port.driver_counts)
+		out->port.ipackets +=
+			out->port.impair_lost + out->port.impair_held - out->port.impair_duplicated;
 	out->arrived = out->port.ipackets + out->port.imissed + out->port.ierrors + out->port.rx_nombuf;
 	out->rx_open = (int64_t)(out->port.ipackets + out->port.impair_duplicated - out->port.impair_lost -
 		out->port.impair_held - out->rx_frames);
