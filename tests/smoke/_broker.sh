@@ -15,6 +15,7 @@ broker_ini() {
 # broker_start EAL-ARGS...: start it on that ini and wait until it is ready. BROKER_ARGS: more of our own options.
 # BROKER_ENV: environment for it, such as (LD_PRELOAD=...).
 BROKER_ARGS=()
+# shellcheck disable=SC2034 # set by the scripts that source this
 BROKER_ENV=()
 broker_start() {
   run_bg broker env ${BROKER_ENV[@]+"${BROKER_ENV[@]}"} "$KX_BROKER" "$@" -- --config "$BROKER_INI" \
@@ -30,6 +31,7 @@ broker_ledger() {
 }
 
 # broker_stop [SIGNAL]: clean stop: exit code 0, every frame accounted for, every buffer back, no file left.
+# shellcheck disable=SC2120 # the signal is TERM when none is given
 broker_stop() {
   broker_ledger
   stop_bg "$BROKER_PID" "${1:-TERM}" 20

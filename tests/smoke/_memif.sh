@@ -30,6 +30,7 @@ INI
 
 # memif_broker: started first; it waits for the generator. Allocations of its data lcore are counted from 3 s on.
 memif_broker() {
+  # shellcheck disable=SC2034 # broker_start uses it
   BROKER_ENV=("LD_PRELOAD=$KX_BUILD/tests/helpers/liballoc_count.so" "KX_ALLOC_COUNT_FILE=$KX_TMP/alloc"
     "KX_ALLOC_COUNT_AFTER_S=3")
   broker_start --lcores '0@0,1@0' "${MEMIF_BROKER[@]}"
@@ -51,7 +52,7 @@ PY
 
 # memif_stop: clean stop, and no allocation on the data lcore after the warm-up.
 memif_stop() {
-  broker_stop
+  broker_stop TERM
   cat "$KX_TMP/alloc"
   grep -q '^alloc_count: armed=1 data_lcore_threads=1 allocations=0 ' "$KX_TMP/alloc" ||
     fail "the data lcore allocated after the warm-up"

@@ -3,6 +3,7 @@
 # Every start that cannot succeed ends with exit code 2, with one line of ours last on stderr that says what to do,
 # and with nothing left behind.
 # timeout: 120
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -65,4 +66,4 @@ LEFT_OK=1 refused "file prefix '$BROKER_PREFIX' is in use" "${ring[@]}" -- --con
 LEFT_OK=1 refused "file prefix '$BROKER_PREFIX' is in use" "${ring[@]}" --no-shconf -- --config "$BROKER_INI"
 # The one that was there did not notice.
 assert_eq "$BROKER_PREFIX" "$(telemetry "$BROKER_PREFIX" /kaelix/info | in_json /kaelix/info name)" "name"
-broker_stop
+broker_stop TERM

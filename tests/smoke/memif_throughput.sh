@@ -3,6 +3,7 @@
 # As fast as it goes over memif for a few seconds: every byte of every message verified, the ledger closes, nothing is
 # allocated on the data lcore. Speed is measured in bench/, not here.
 # timeout: 120
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"

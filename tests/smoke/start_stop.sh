@@ -3,6 +3,7 @@
 # The broker starts, sleeps on its control lcore, stops on SIGINT and SIGTERM and leaves nothing; with and without
 # hugepages, with one and two data lcores, with lcores that share a CPU.
 # timeout: 120
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -41,21 +42,21 @@ broker_stop TERM
 ini two 0,1
 broker_start --no-huge --vdev net_ring0
 assert_eq 2 "$(telemetry "$BROKER_PREFIX" /kaelix/lcore/list | in_json /kaelix/lcore/list total)" "data lcores"
-broker_stop
+broker_stop TERM
 
 ini shared 1,2
 broker_start --no-huge --vdev net_ring0 --lcores '0@0,1@0,2@0'
-broker_stop
+broker_stop TERM
 
 ini auto auto
 broker_start --no-huge --vdev net_ring0
-broker_stop
+broker_stop TERM
 
 if have_hugepages 128; then
   ini huge 1
   broker_start --vdev net_ring0
   assert_eq 1 "$(telemetry "$BROKER_PREFIX" /kaelix/info | in_json /kaelix/info hugepages)" "hugepages"
-  broker_stop
+  broker_stop TERM
 else
   echo "without hugepages: that start was not tried"
 fi

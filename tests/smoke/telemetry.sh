@@ -3,6 +3,7 @@
 # Each telemetry command with no argument, a valid one and garbage: a value or a named error, never silence; and
 # readable with DPDK's own client.
 # timeout: 60
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -111,4 +112,4 @@ if command -v dpdk-telemetry.py >/dev/null; then
 else
   echo "dpdk-telemetry.py is not installed: not tried"
 fi
-broker_stop
+broker_stop TERM

@@ -3,6 +3,7 @@
 # An ordinary kernel host talks to the broker over veth and af_packet, without hugepages: ping, ARP, neighbour
 # discovery, a million lines byte for byte, IPv4 and IPv6. No data lcore allocates meanwhile.
 # timeout: 300
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -35,7 +36,7 @@ veth_lines 100000 six fd77::1
 in_ns host "$KX_CLI" topics -b 10.77.0.1 | grep -q lines || fail "kaelix-cli topics does not show the topic"
 telemetry "$BROKER_PREFIX" /kaelix/topic/stats,lines | in_json /kaelix/topic/stats messages_in | grep -qx 1000000 ||
   fail "the topic counts other messages than were sent"
-broker_stop
+broker_stop TERM
 cat "$KX_TMP/alloc"
 grep -q '^alloc_count: armed=1 data_lcore_threads=1 allocations=0 ' "$KX_TMP/alloc" ||
   fail "a data lcore allocated after the warm-up"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The same over af_xdp: ping, ARP, neighbour discovery, a million lines byte for byte.
 # timeout: 300
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -23,4 +24,4 @@ INI
 broker_start --no-huge --lcores '0@0,1@1' --vdev "net_af_xdp0,iface=$VETH"
 veth_ping
 veth_lines 1000000 lines
-broker_stop
+broker_stop TERM

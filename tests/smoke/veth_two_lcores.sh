@@ -3,6 +3,7 @@
 # Two data lcores behind a port with one queue: frames for the second are handed over, and what it sends leaves
 # through the first. Once with both polling, once with a partition lcore that only rings feed.
 # timeout: 300
+# shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
 . "$(dirname "$0")/_broker.sh"
@@ -36,7 +37,7 @@ INI
     2) [ "$(in_json /kaelix/lcore/stats relay_out <<<"$stats")" -gt 0 ] || fail "nothing was relayed" ;;
     esac
   done
-  broker_stop
+  broker_stop TERM
 }
 
 one both all
