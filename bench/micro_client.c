@@ -208,7 +208,7 @@ static double median(double *v, int n)
 static double crc_ns(uint32_t frame_bytes)
 {
 	enum { N = 20000 };
-	volatile uint32_t sink = 0;
+	uint32_t sink = 0;
 	uint64_t begin = kx_clock_mono_ns();
 
 	for (int i = 0; i < N; i++) {
@@ -218,6 +218,7 @@ static double crc_ns(uint32_t frame_bytes)
 		sink += kx_crc32c(0, at + 8, 28) + kx_crc32c(0, at, frame_bytes - 60) +
 			kx_crc32c(0, at + 36, 28);
 	}
+	memory[0] ^= (uint8_t)sink; /* keeps the work */
 	return (double)(kx_clock_mono_ns() - begin) / N;
 }
 

@@ -305,7 +305,7 @@ struct kx_producer_opts {
 				 leaves   with the next kx_hub_poll() */
 	uint32_t batch_bytes; /**< largest batch, header included; 0: what fits a datagram. 80.. */
 	uint32_t send_slots;  /**< batches kept until confirmed, 2..1048576; 0: 1024 */
-	uint32_t slot_bytes;  /**< memory of a slot, 0: 1372 + a header's room; raise for jumbo datagrams (up
+	uint32_t slot_bytes;  /**< memory of a slot, 1232..65000, 0: 1372; raise for jumbo datagrams (up
 				 to  65000) */
 	uint32_t large_bytes; /**< buffer for messages larger than a datagram; 0: none of these can be sent.
 				 Such a message takes its size + 88 bytes until confirmed */
@@ -405,7 +405,7 @@ struct kx_consumer_opts {
 	uint64_t start_offset; /**< or KX_OFFSET_EARLIEST, KX_OFFSET_NOW: in each partition */
 	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096.. */
 	uint32_t hold_frames; /**< frames kept while a hole before them is repaired, all partitions, 0: 256 */
-	uint32_t hold_bytes;  /**< memory of one of them, 0: 1372; raise for jumbo datagrams */
+	uint32_t hold_bytes;  /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
 	uint32_t large_bytes; /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
 				 Two of them a consumer */
 	bool polled; /**< no on_batch: kx_consumer_poll() is used. 2 * window_bytes a partition are allocated

@@ -5,7 +5,7 @@
 #define HELLO_FIRST (50 * MS)
 #define HELLO_SLOW  (1000 * MS)
 #define PATH_WAIT   (2 * MS)
-#define AUTH_TRIES  6 /* then the cookie may be too old: from the start */
+#define AUTH_TRIES  8 /* then the cookie may be too old: from the start */
 
 static uint64_t nonce_key(const uint8_t *nonce)
 {

@@ -23,7 +23,7 @@ struct kx_transport_udp_opts {
 	bool v6;	   /**< IPv6 socket; else IPv4 */
 	const char *local; /**< address to bind to ("192.0.2.1", "192.0.2.1:7000"); NULL: any, port chosen by
 			      the kernel */
-	uint16_t datagram_bytes; /**< largest KXP frame to send and receive, 576..65000; 0: 1372 (IPv4), 1232
+	uint16_t datagram_bytes; /**< largest KXP frame to send and receive, 1232..65000; 0: 1372 (IPv4), 1232
 				    (IPv6) */
 	uint16_t rx_frames;	 /**< datagrams a turn, 1..1024; 0: 64 */
 	uint16_t tx_frames;	 /**< datagrams queued before a flush, 1..1024; 0: 128 */
