@@ -171,13 +171,19 @@ static char *json_of(const struct pg_result *r)
 	pg_json_begin(&j, f);
 	pg_result_json(r, &j);
 	assert_int_equal(fclose(f), 0);
+	if (text == NULL)
+		abort();
 	return text;
 }
 
 static void has(const char *json, const char *part)
 {
-	if (strstr(json, part) == NULL)
-		fail_msg("no %s in %s", part, json);
+	if (strstr(json, part) != NULL)
+		return;
+	fputs(part, stderr);
+	fputs(" is not in ", stderr);
+	fputs(json, stderr);
+	fail();
 }
 
 static void percentiles_without_samples_are_null(void **state)
