@@ -49,7 +49,8 @@ struct app_lcore {
 	bool polls;
 	bool shares_cpu;
 	const struct rte_memzone *log;
-	int log_node; /**< where its pages are; -1 unknown */
+	bool log_contiguous; /**< in bus addresses: slices of it may be sent */
+	int log_node;	     /**< where its pages are; -1 unknown */
 	struct rte_mempool *pool;
 	uint32_t pool_mbufs;
 	struct kx_worker *worker;

@@ -97,11 +97,20 @@ static void port_confs(struct app *app, struct kx_worker_port_conf *out)
 	}
 }
 
+/* A way that the ini names is taken at every size that can go that way. */
+static void apply_path(struct app *app)
+{
+	enum kx_deliver_path path = common_path(app);
+
+	if (path == KX_DELIVER_AUTO)
+		return;
+	app->paths.cut_min_bytes = path == KX_DELIVER_CUT ? 0 : UINT32_MAX;
+	app->paths.slice_min_bytes = path == KX_DELIVER_SLICE ? 0 : UINT32_MAX;
+}
+
 static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_conf *ports)
 {
 	struct app_lcore *l = &app->lcores[i];
-	bool contiguous =
-		rte_eal_iova_mode() == RTE_IOVA_VA || (l->log->flags & RTE_MEMZONE_IOVA_CONTIG) != 0;
 	struct kx_worker_config wc = {
 		.conf = app->conf,
 		.fabric = app->fabric,
@@ -118,7 +127,7 @@ static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_
 		.log_memory = l->log->addr,
 		.log_memory_bytes = app->conf->memory.log_bytes,
 		.sent_flag = kx_ethdev_sent_flag(),
-		.log_iova = contiguous ? l->log->iova : RTE_BAD_IOVA,
+		.log_iova = l->log_contiguous ? l->log->iova : RTE_BAD_IOVA,
 		.rx_buffer_frames = rx_buffer_frames(app, i),
 		.offsets = app->offsets,
 		.deliver_path = common_path(app),
@@ -143,8 +152,10 @@ int app_lcores_create(struct app *app)
 		kx_worker_measure_paths(app->lcores[0].pool, app->lcores[0].log->addr,
 			app->conf->memory.log_bytes, &app->clock, &app->paths) != 0)
 		err = app_fail(app, "too few packet buffers: raise [memory] spare_mbufs");
-	if (err == 0)
+	if (err == 0) {
+		apply_path(app);
 		port_confs(app, ports);
+	}
 	for (uint32_t i = 0; err == 0 && i < app->lcore_count; i++)
 		err = make_worker(app, i, ports);
 	free(ports);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* All packet and log memory, reserved before a port is started: a zero-copy memif peer maps it once. */
+#include <rte_eal.h>
 #include <rte_mbuf_pool_ops.h>
 #include <rte_memzone.h>
 #include <stdio.h>
@@ -95,6 +96,7 @@ static int make_log(struct app *app, uint32_t i)
 	snprintf(name, sizeof(name), "kx_log%u", l->lcore);
 	l->log = rte_memzone_reserve_aligned(
 		name, m->log_bytes, l->socket_id, RTE_MEMZONE_IOVA_CONTIG, m->extent_bytes);
+	l->log_contiguous = l->log != NULL || rte_eal_iova_mode() == RTE_IOVA_VA;
 	if (l->log == NULL)
 		l->log = rte_memzone_reserve_aligned(name, m->log_bytes, l->socket_id, 0, m->extent_bytes);
 	if (l->log == NULL)

@@ -42,9 +42,14 @@ static int no_such_port(struct app *app, const struct kx_conf_port *conf)
 		app->conf->source, conf->line, conf->name, text, conf->name);
 }
 
-static uint16_t queues(uint32_t wanted, uint32_t lcores, uint16_t has)
+static uint16_t queues(const struct app_port *port, uint32_t wanted, uint32_t lcores, uint16_t has)
 {
 	uint32_t n = wanted != 0 ? wanted : lcores;
+
+	/* Both ends of a memif must have as many, or they never connect: the ini says so where it is not one.
+	 */
+	if (wanted == 0 && port->limits.memif)
+		n = 1;
 
 	return (uint16_t)KX_MAX(KX_MIN(KX_MIN(n, (uint32_t)has), (uint32_t)KX_WORKER_QUEUES_MAX), 1u);
 }
@@ -64,9 +69,10 @@ static int wire(struct app *app)
 	for (uint32_t p = 0; p < app->port_count; p++) {
 		const struct app_port *port = &app->ports[p];
 
-		shapes[p].rx_queues = queues(port->conf->rx_queues, pollers, port->limits.rx_queues_max);
+		shapes[p].rx_queues =
+			queues(port, port->conf->rx_queues, pollers, port->limits.rx_queues_max);
 		shapes[p].tx_queues =
-			queues(port->conf->tx_queues, app->lcore_count, port->limits.tx_queues_max);
+			queues(port, port->conf->tx_queues, app->lcore_count, port->limits.tx_queues_max);
 	}
 	if (kx_worker_wire(&app->wiring, app->lcore_count, polls, app->port_count, shapes) != 0)
 		return app_fail(app, "these lcores and queues cannot be joined");

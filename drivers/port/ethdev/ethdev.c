@@ -70,6 +70,7 @@ int kx_ethdev_limits(uint16_t port_id, uint16_t rx_descs, uint16_t tx_descs, str
 	out->max_rx_frame_bytes = info.max_rx_pktlen;
 	out->socket_id = rte_eth_dev_socket_id(port_id);
 	out->zero_copy = facts.zero_copy;
+	out->memif = facts.memif;
 	out->rx_descs = rx_descs;
 	out->tx_descs = tx_descs;
 	return kx_ethdev_adjust(port_id, &info, &facts, &out->rx_descs, &out->tx_descs);

@@ -100,6 +100,7 @@ struct kx_ethdev_limits {
 	uint32_t max_rx_frame_bytes; /**< of one frame the device may deliver */
 	int socket_id;
 	bool zero_copy;
+	bool memif; /**< both ends must have the same number of queues */
 };
 /** @return 0, -ENODEV */
 int kx_ethdev_limits(uint16_t port_id, uint16_t rx_descs, uint16_t tx_descs, struct kx_ethdev_limits *out);
