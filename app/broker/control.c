@@ -50,7 +50,10 @@ static void look_at_links(struct app *app, bool *up)
 		if (kx_ethdev_link(&app->ports[p].dev, &link) != 0 || link.up == up[p])
 			continue;
 		up[p] = link.up;
-		printf("port %s: link %s\n", app->ports[p].conf->name, link.up ? "up" : "down");
+		printf("port %s: link %s%s\n", app->ports[p].conf->name, link.up ? "up" : "down",
+			!link.up && app->ports[p].dev.zero_copy ? "; a zero-copy memif client does not join "
+								  "a new peer, start the broker again"
+								: "");
 	}
 }
 

@@ -132,7 +132,8 @@ static void add_devices(struct app *app, struct args *a)
 	if (!pci && !gave(app, "--no-pci") && !gave(app, "-a") && !gave(app, "--allow") && !gave(app, "-b") &&
 		!gave(app, "--block"))
 		add(a, "--no-pci");
-	/* Virtual devices use virtual addresses: all of the log is then contiguous and may be sent as slices. */
+	/* Virtual devices use virtual addresses: all of the log is then contiguous and may be sent as slices.
+	 */
 	if (!pci && !gave(app, "--iova-mode"))
 		add(a, "--iova-mode=va");
 }
