@@ -12,7 +12,7 @@
 #define PATTERN_AT   (HEADER_BYTES + 16u)
 #define TX_BURST     64u
 #define FRAME_MAX    9614u
-#define SILENCE_NS   (20 * 1000000ull) /* nothing came back for so long: what is on the way is lost */
+#define SILENCE_NS   (500 * 1000000ull) /* nothing came back for so long: what is on the way is lost */
 
 struct echo {
 	struct pg_run *run;

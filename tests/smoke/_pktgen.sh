@@ -20,6 +20,7 @@ run_e2e() {
   rm -f "$KX_TMP/wire" "$KX_TMP/ready"
   run_bg "gen-$name" "$KX_PKTGEN" --lcores '0@0,1@0' --no-pci --file-prefix "${KX_ID}g" -m 128 ${memory[@]+"${memory[@]}"} \
     "--vdev=net_memif0,role=server,id=0,socket=$KX_TMP/wire,socket-abstract=no" -- --ready "$KX_TMP/ready" --seconds "$seconds" --mtu 1400 \
+    --late-ms 20000 --drain-ms 20000 \
     --broker-telemetry "${KX_ID}b" --json "$KX_TMP/$name.json" "$@"
   local generator=$BG_PID
   wait_for "[ -e $KX_TMP/ready ]" 30

@@ -11,10 +11,9 @@ need_cmd python3
 
 broker_args=(--impair "rx:loss=0.01,dup=0.01,reorder=0.01,depth=8,seed=11"
   --impair "tx:loss=0.01,dup=0.01,reorder=0.01,depth=8,seed=12")
-run_e2e full 3 --verify full --late-ms 10000 --drain-ms 20000
-run_e2e single 3 --batch 1 --rate 20k --verify full --late-ms 10000 --drain-ms 20000
-run_e2e many 3 --topic demo --producers 4 --consumers 2 --streams 100 --batch 2 --rate 50k --verify full \
-  --late-ms 10000 --drain-ms 20000
+run_e2e full 3 --verify full
+run_e2e single 3 --batch 1 --rate 20k --verify full
+run_e2e many 3 --topic demo --producers 4 --consumers 2 --streams 100 --batch 2 --rate 50k --verify full
 for name in full single many; do
   assert_clean $name
   [ "$(value $name retransmitted_frames)" -gt 0 ] || fail "$name: nothing was sent again, so nothing was lost"

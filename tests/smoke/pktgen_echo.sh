@@ -47,7 +47,7 @@ run_echo() {
   local reflector=$BG_PID
   wait_bg "$generator" 60
   assert_eq 0 "$BG_RC" "exit code of the generator ($name)"
-  echo >"$KX_TMP/in-$name"
+  echo 1<>"$KX_TMP/in-$name"
   wait_bg "$reflector" 20
 }
 
@@ -56,7 +56,8 @@ value() {
 }
 
 run_echo max 1 --frame-bytes 1370 --verify full
-run_echo poisson 1 --frame-bytes 218 --rate 50k --arrivals poisson --verify full
+# A reflector drops what finds its ring of 1024 full: at this rate a stop of 0.1 s, which a busy machine may have.
+run_echo poisson 2 --frame-bytes 218 --rate 10k --arrivals poisson --verify full
 
 for name in max poisson; do
   for key in lost duplicated reordered corrupt; do
@@ -66,9 +67,9 @@ for name in max poisson; do
 done
 assert_eq 1370 "$(value max frame_bytes)" "frame size"
 assert_eq null "$(value max offered_per_s)" "nothing is offered without a schedule"
-assert_eq 50000 "$(value poisson offered_per_s)" "offered rate"
+assert_eq 10000 "$(value poisson offered_per_s)" "offered rate"
 [ "$(value max received)" -gt 10000 ] || fail "only $(value max received) frames in a second"
-# 50,000 samples: p99 needs 10,000 of them, p99.9 100,000.
+# 20,000 samples: p99 needs 10,000 of them, p99.9 100,000.
 [ "$(value poisson latency_ns p99)" != null ] || fail "no p99"
 assert_eq null "$(value poisson latency_ns p999)" "p99.9 of too few samples"
 echo "echo: $(value max frames_per_s) frames/s of 1370 B"
