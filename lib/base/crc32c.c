@@ -5,7 +5,7 @@
 #include <string.h>
 
 #ifdef __SSE4_2__
-/* Measured crossover (bench/bench_crc32c.c): below this the plain instruction is faster than the ISA-L call.
+/* Measured crossover: below this the plain instruction is faster than the ISA-L call.
  */
 #define ISAL_FROM_BYTES 96
 
