@@ -113,6 +113,7 @@ struct kx_broker {
 	uint32_t producers_active; /* sessions that produced lately */
 	uint32_t producers_counting;
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
+	uint32_t burst;	       /* frames of the burst in hand */
 	uint32_t setup_left;
 	bool close_packet; /* the frame in hand was not taken, but must not come again: its number is closed
 			    */

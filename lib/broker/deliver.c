@@ -99,7 +99,8 @@ static uint32_t payload_max(const struct session *s)
 	return (s->path.datagram_bytes - (uint32_t)sizeof(struct kx_frame_hdr)) & ~7u;
 }
 
-/* The one consumer of a partition, at its tail, gets the producer's own frame with the headers rewritten. */
+/* The one consumer of a partition, at its tail, gets the producer's own frame with the headers rewritten. A
+ * small frame only when it came alone: others would share a frame with it when copied. */
 bool deliver_cut(
 	struct kx_broker *b, struct kx_partition *p, struct kx_frame *f, const struct kx_batch_hdr *stored)
 {
@@ -110,7 +111,7 @@ bool deliver_cut(
 	uint64_t pkt_no;
 
 	if (p->sub_count != 1 || !(f->flags & KX_FRAME_OWNED) || b->ops->forward == NULL ||
-		f->bytes < b->config.cut_min_bytes)
+		(f->bytes < b->config.cut_min_bytes && b->burst > 1))
 		return false;
 	sub = &b->topics.subs[p->subs];
 	s = session_of(b, sub->session);

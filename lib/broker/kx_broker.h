@@ -44,7 +44,8 @@ struct kx_broker_config {
 	uint64_t *next_producer_id; /**< shared by all lcores of a start: ids are taken with an atomic add, in
 				       set-up only */
 	enum kx_deliver_path deliver_path; /**< AUTO: the crossover below */
-	uint32_t cut_min_bytes;		   /**< AUTO: frames from this size on go cut-through when they may */
+	uint32_t cut_min_bytes;	  /**< AUTO: frames from this size on, or alone in their burst, go cut-through
+				     when they may */
 	uint32_t slice_min_bytes; /**< AUTO: delivery payloads from this size on go as slices when they may */
 };
 

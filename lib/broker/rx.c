@@ -97,6 +97,7 @@ void kx_broker_rx(struct kx_broker *b, struct kx_frame *frames, unsigned int n, 
 	struct kx_ledger *ledger = b->config.ledger;
 	uint64_t handled = 0;
 
+	b->burst = n;
 	b->now_ns = now_ns;
 	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
 	for (unsigned int i = 0; i < n; i++) {
