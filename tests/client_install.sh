@@ -40,26 +40,26 @@ static void on_complete(void *user, const struct kx_completion *c) { (void)user;
 
 int main(int argc, char **argv)
 {
-	struct kx_client_opts opts = {};
-	struct kx_producer_opts po = {};
-	struct kx_message m = {};
-	struct kx_udp_client c;
-	struct kx_producer *p;
+  struct kx_client_opts opts = {};
+  struct kx_producer_opts po = {};
+  struct kx_message m = {};
+  struct kx_udp_client c;
+  struct kx_producer *p;
 
-	if (argc != 2 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0 || kx_client_connect_udp(&opts, &c) != 0)
-		return 2;
-	po.topic = "hello";
-	po.on_complete = on_complete;
-	if (kx_producer_open(c.client, &po, kx_clock_mono_ns(), &p) != KX_OK)
-		return 2;
-	m.value = "hello";
-	m.value_bytes = 5;
-	for (int turn = 0; turn < 5000 && kx_producer_send(p, &m, kx_clock_mono_ns()) != KX_OK; turn++)
-		kx_udp_client_turn(&c, 1000000);
-	for (int turn = 0; turn < 5000 && left > 0; turn++)
-		kx_udp_client_turn(&c, 1000000);
-	kx_udp_client_close(&c);
-	return left;
+  if (argc != 2 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0 || kx_client_connect_udp(&opts, &c) != 0)
+    return 2;
+  po.topic = "hello";
+  po.on_complete = on_complete;
+  if (kx_producer_open(c.client, &po, kx_clock_mono_ns(), &p) != KX_OK)
+    return 2;
+  m.value = "hello";
+  m.value_bytes = 5;
+  for (int turn = 0; turn < 5000 && kx_producer_send(p, &m, kx_clock_mono_ns()) != KX_OK; turn++)
+    kx_udp_client_turn(&c, 1000000);
+  for (int turn = 0; turn < 5000 && left > 0; turn++)
+    kx_udp_client_turn(&c, 1000000);
+  kx_udp_client_close(&c);
+  return left;
 }
 PROGRAM
 # shellcheck disable=SC2046 # flags are words
