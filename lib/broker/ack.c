@@ -100,8 +100,14 @@ static bool nak_holes(struct kx_broker *b, struct session *s)
 
 	if (!kx_rxwin_has_hole(&s->rx))
 		return false;
+	if (kx_unlikely(s->rx.late != 0)) {
+		s->rx.late = 0;
+		kx_rtt_late(&s->rtt);
+	}
 	n = kx_rxwin_nak(
 		&s->rx, b->now_ns, kx_rtt_reorder_ns(&s->rtt), nak_backoff_ns(s), entries, KX_ACK_RANGES_MAX);
+	if (n > 0)
+		kx_rtt_named(&s->rtt);
 	bytes = (uint32_t)(sizeof(*nak) + n * sizeof(entries[0]));
 	if (n == 0 || !out_begin(b, s, KX_NAK, 0, bytes, &o))
 		return true;

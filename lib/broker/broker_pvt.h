@@ -9,9 +9,9 @@
 	8 /* (partition, producer state) pairs a session remembers; a cache for plain topics                 \
 	   */
 #define SESSION_DIRTY	   32 /* producer states whose commit is to be acknowledged; more force an early frame */
-#define SESSION_BLOCKS	   16	 /* blocking partitions a session may hold credit for */
-#define FLOOR_BACK	   1024	 /* packets a client may still take out of order: we never repair by number */
-#define HOLD_BATCHES_AHEAD 65536 /* messages a batch may be ahead of its producer's next one */
+#define SESSION_BLOCKS	   16	/* blocking partitions a session may hold credit for */
+#define FLOOR_BACK	   1024 /* packets a client may still take out of order: we never repair by number */
+#define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24) /* a batch may be ahead of its producer's next one */
 
 struct session_part {
 	uint32_t partition;
@@ -28,6 +28,7 @@ struct session {
 	uint64_t used_bytes;  /* batch bytes taken (first time) */
 	uint64_t limit_bytes; /* granted */
 	uint64_t limit_pkt;
+	uint32_t held; /* frames of its producers that wait for one before them */
 	uint64_t tx_next_pkt;
 	uint64_t last_rx_ns;
 	bool ack_due;	  /* on the ack list */

@@ -70,15 +70,18 @@ static void repair_add(struct kx_broker *b, uint32_t index, struct kx_repair rep
 {
 	struct kx_sub *sub = &b->topics.subs[index];
 
+	for (uint32_t i = 0; i < sub->repair_count; i++) {
+		struct kx_repair *r = &sub->repairs[(sub->repair_head + i) % KX_SUB_REPAIRS];
+
+		if (r->end_byte != 0 || repair.end_byte != 0 || r->from_byte != 0)
+			continue;
+		if (r->offset <= repair.offset && r->end_offset >= repair.offset) {
+			r->end_offset = KX_MAX(r->end_offset, repair.end_offset);
+			return;
+		}
+	}
 	if (sub->repair_count == KX_SUB_REPAIRS)
 		return; /* it asks again for what is missing after these */
-	for (uint32_t i = 0; i < sub->repair_count; i++) {
-		const struct kx_repair *r = &sub->repairs[(sub->repair_head + i) % KX_SUB_REPAIRS];
-
-		if (r->end_byte == 0 && repair.end_byte == 0 && r->offset <= repair.offset &&
-			r->end_offset >= repair.end_offset)
-			return;
-	}
 	sub->repairs[(sub->repair_head + sub->repair_count++) % KX_SUB_REPAIRS] = repair;
 	sub_ready(b, index);
 }

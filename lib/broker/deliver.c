@@ -318,6 +318,8 @@ static enum step deliver_repair(
 	struct kx_log_cursor cursor;
 	struct kx_log_slice slice;
 
+	if (r->end_byte == 0 && r->from_byte == 0) /* it may have come since it was asked for */
+		r->offset = KX_MAX(r->offset, sub->acked_offset);
 	if (r->offset >= r->end_offset) {
 		repair_next(sub);
 		return STEP_SENT;

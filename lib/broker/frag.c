@@ -222,7 +222,7 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 		b->close_packet = true;
 		return KX_DROP_SEQ_DUPLICATE;
 	}
-	if (f->first - b->topics.producers[producer].next_seq > HOLD_BATCHES_AHEAD)
+	if (f->first - b->topics.producers[producer].next_seq > HOLD_RECORDS_AHEAD)
 		return KX_DROP_SEQ_WINDOW;
 	r = find(b, s, f);
 	if (r == NULL)
@@ -291,6 +291,7 @@ static void verified(struct kx_broker *b, uint32_t index)
 		frag_drop(b, index);
 		return;
 	}
+	s->held++;
 	r->state = RE_READY;
 	b->verifying--;
 	produce_drain(b, s, p, st);

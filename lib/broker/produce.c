@@ -179,6 +179,7 @@ void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *
 			forget_held(b, p, held);
 		}
 		kx_held_free(&b->topics, kx_held_pop(&b->topics, st));
+		s->held--;
 	}
 	drain_later(b, s, st);
 }
@@ -218,6 +219,7 @@ void produce_abandon(struct kx_broker *b, struct session *s)
 
 			forget_held(b, p, held);
 			kx_held_free(&b->topics, held);
+			s->held--;
 		}
 		s->producers = st->next;
 		st->owner = KX_NONE;
@@ -229,7 +231,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 {
 	int rc;
 
-	if (batch->first_seq - st->next_seq > HOLD_BATCHES_AHEAD)
+	if (batch->first_seq - st->next_seq > HOLD_RECORDS_AHEAD)
 		return KX_DROP_SEQ_WINDOW;
 	rc = kx_hold(&b->topics, st, batch, batch->first_seq, KX_NONE);
 	if (rc == -EEXIST) {
@@ -238,6 +240,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 	}
 	if (rc != 0)
 		return KX_DROP_SEQ_WINDOW;
+	s->held++;
 	credit_used(b, s, batch->batch_bytes);
 	if (p->block)
 		p->reserved_bytes += batch->batch_bytes;

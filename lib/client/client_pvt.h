@@ -166,14 +166,29 @@ struct sub {
 	uint64_t taken_bytes; /* of whole batches, in order */
 	uint64_t limit_bytes; /* announced */
 	uint64_t ask_ns;
-	uint64_t nak_due_ns, nak_last_ns, nak_offset;
+	/* holes: see repair.c */
+	uint64_t hole_top;  /* no hole ends beyond */
+	uint64_t hole_end;  /* holes below were all seen by hole_ns */
+	uint64_t hole_ns;   /* 0: none that waits to be named */
+	uint64_t named_end; /* holes below have been named */
+	uint64_t round_end; /* holes below are named again at again_ns */
+	uint64_t round_at;  /* a round that needs several NAKs goes on here */
+	uint64_t round_ns;  /* when the last round was named */
+	uint64_t again_ns;
+	uint64_t nak_offset; /* next_offset when it moved last */
+	uint64_t
+		nak_pkt; /* what the broker sent before it could answer the last NAK is numbered up to this */
+	uint64_t timed_ns, timed_offset; /* when the hole at this offset was named, once; 0: no measurement */
 	uint32_t nak_tries;
+	uint32_t frame_records; /* in the last frame: what a hole may cost in held frames */
 	uint32_t id, index, partition, lcore;
 	uint32_t log_epoch;
 	uint32_t held_head, held_tail, held_count;
 	uint32_t asks;
 	uint8_t state;
 	bool credit_listed, gap_listed, in_channel, reset_position, durable;
+	bool no_room;	/* holes are left unnamed: what is asked for could not be held */
+	bool late_seen; /* learned from since the last NAK */
 	/* polled: ring of batches */
 	uint8_t *ring;
 	uint64_t ring_head, ring_tail;
@@ -194,7 +209,7 @@ struct kx_consumer {
 	uint32_t *subs; /* indexes into client->subs */
 	struct hold *holds;
 	uint8_t *hold_memory;
-	uint32_t hold_free;
+	uint32_t hold_free, hold_free_count;
 	struct reassembly reasm[REASSEMBLIES];
 	uint64_t *reasm_bits;
 	uint8_t *reasm_memory;
@@ -282,7 +297,8 @@ struct kx_hub {
 	struct channel *last_ch; /* of the frame before */
 	unsigned int in_callback;
 	unsigned int room;
-	bool starved; /* no buffer in this turn */
+	bool starved;	      /* no buffer in this turn */
+	uint32_t full_bursts; /* received in a row: more waits to be read */
 	struct kx_hub_stats stats;
 	struct kx_frame *frames;
 };
@@ -409,6 +425,15 @@ void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns);
 /* ---- repair.c: credit and NAKs towards the broker */
 void credit_due(struct sub *s, uint64_t due_ns);
 void gap_seen(struct sub *s, uint64_t now_ns);
+/* Offsets below `end` may be missing. */
+static inline void hole_below(struct sub *s, uint64_t end)
+{
+	s->hole_top = KX_MAX(s->hole_top, end);
+}
+/* A frame has brought offsets [first, end) that were missing. */
+void hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns);
+/* Parts of the batch in turn are coming: only silence makes a hole of the rest. */
+void gap_later(struct sub *s, uint64_t now_ns);
 bool sub_has_gap(const struct sub *s);
 unsigned int repair_service(struct channel *ch, uint64_t now_ns);
 

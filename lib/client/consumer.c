@@ -5,7 +5,7 @@
 #include "client_pvt.h"
 
 #define WINDOW_DEFAULT (256u << 10)
-#define HOLDS_DEFAULT  256
+#define HOLDS_MIN      256
 #define LARGE_DEFAULT  ((1u << 20) + 4096)
 #define WINDOW_MIN     4096
 
@@ -32,8 +32,6 @@ static void take_opts(struct kx_consumer *c, const struct kx_consumer_opts *opts
 	*o = *opts;
 	memcpy(c->topic, opts->topic, strlen(opts->topic));
 	o->topic = c->topic;
-	if (o->hold_frames == 0)
-		o->hold_frames = HOLDS_DEFAULT;
 	if (o->hold_bytes == 0)
 		o->hold_bytes = KX_DATAGRAM_DEFAULT_V4;
 	o->hold_bytes = (uint32_t)kx_align8(o->hold_bytes);
@@ -41,6 +39,8 @@ static void take_opts(struct kx_consumer *c, const struct kx_consumer_opts *opts
 		o->large_bytes = LARGE_DEFAULT;
 	o->large_bytes = (uint32_t)kx_align8(o->large_bytes);
 	c->window = o->window_bytes != 0 ? o->window_bytes : WINDOW_DEFAULT;
+	if (o->hold_frames == 0) /* a window of full frames behind a hole */
+		o->hold_frames = KX_MAX(c->window / 1024, HOLDS_MIN);
 	if (o->polled) {
 		c->window = KX_MAX(c->window, o->large_bytes);
 		c->ring_bytes = (uint32_t)kx_align8(2ull * c->window);
@@ -60,6 +60,7 @@ static bool buffers_alloc(struct kx_consumer *c)
 	if (c->subs == NULL || c->holds == NULL || c->hold_memory == NULL || c->reasm_bits == NULL ||
 		c->reasm_memory == NULL)
 		return false;
+	c->hold_free_count = o->hold_frames;
 	for (uint32_t i = 0; i < o->hold_frames; i++)
 		c->holds[i].next = i + 1 < o->hold_frames ? i + 1 : NONE;
 	for (uint32_t i = 0; i < REASSEMBLIES; i++) {
@@ -463,7 +464,9 @@ void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t 
 	s->next_offset = s->want <= b->next_offset ? KX_MAX(b->start_offset, s->want) : b->start_offset;
 	s->sent_end = s->next_offset;
 	s->log_end = b->next_offset;
-	s->nak_tries = 0;
+	s->hole_top = 0;
+	if (s->asks == 1)
+		kx_rtt_sample(&ch->rtt, now_ns - (s->ask_ns - REQUEST_FIRST));
 	if (s->reset_position) {
 		s->reset_position = false;
 		truncated(s, 0);

@@ -47,6 +47,7 @@ static void hold_free(struct kx_consumer *c, uint32_t i)
 {
 	c->holds[i].next = c->hold_free;
 	c->hold_free = i;
+	c->hold_free_count++;
 }
 
 void deliver_drop_held(struct sub *s)
@@ -64,14 +65,42 @@ void deliver_drop_held(struct sub *s)
 	reassembly_drop(s, UINT64_MAX);
 }
 
-/* Keep the batches at `data`, offsets [first, end). */
-static void hold(
+/* What is needed last makes room for what is needed before it. False: it is not before. */
+static bool hold_evict(struct sub *s, uint64_t first)
+{
+	struct kx_consumer *c = s->consumer;
+	uint32_t *at = &s->held_head, before = NONE;
+
+	if (s->held_tail == NONE || c->holds[s->held_tail].first < first)
+		return false;
+	while (*at != s->held_tail) {
+		before = *at;
+		at = &c->holds[*at].next;
+	}
+	hole_below(s, c->holds[*at].end);
+	hold_free(c, *at);
+	*at = NONE;
+	s->held_tail = before;
+	s->held_count--;
+	c->client->stats.held_dropped++;
+	return true;
+}
+
+/* Keep the batches at `data`, offsets [first, end). False: they were there, or there is no room. */
+static bool hold(
 	struct sub *s, const uint8_t *data, uint32_t bytes, uint64_t first, uint64_t end, uint64_t rx_ns)
 {
 	struct kx_consumer *c = s->consumer;
 	struct kx_client_stats *stats = &c->client->stats;
-	uint32_t i = c->hold_free, before = NONE, at = s->held_head;
+	uint32_t i, before = NONE, at;
 
+	if (kx_unlikely(c->hold_free == NONE) && !hold_evict(s, first)) {
+		hole_below(s, end);
+		stats->held_dropped++;
+		return false;
+	}
+	i = c->hold_free;
+	at = s->held_head;
 	if (s->held_tail != NONE && c->holds[s->held_tail].first < first) {
 		before = s->held_tail;
 		at = NONE;
@@ -83,13 +112,15 @@ static void hold(
 	if ((at != NONE && c->holds[at].first == first && c->holds[at].end >= end) ||
 		(before != NONE && c->holds[before].end >= end)) {
 		stats->duplicate_batches++;
-		return;
+		return false;
 	}
-	if (i == NONE || bytes > c->opts.hold_bytes) {
+	if (kx_unlikely(bytes > c->opts.hold_bytes)) {
+		hole_below(s, end);
 		stats->held_dropped++;
-		return;
+		return false;
 	}
 	c->hold_free = c->holds[i].next;
+	c->hold_free_count--;
 	c->holds[i] = (struct hold){.first = first, .end = end, .rx_ns = rx_ns, .next = at, .bytes = bytes};
 	memcpy(c->hold_memory + (size_t)i * c->opts.hold_bytes, data, bytes);
 	if (before == NONE)
@@ -100,6 +131,7 @@ static void hold(
 		s->held_tail = i;
 	s->held_count++;
 	stats->held_frames++;
+	return true;
 }
 
 /* The run of batches at `data`: deliver those whose turn it is. @return bytes dealt with; the rest is too
@@ -170,12 +202,26 @@ static uint64_t run_end(const struct sub *s, const struct kx_frame_view *v)
 	return end;
 }
 
+/* What is behind a hole; or what a polled consumer had no room for. */
+static void deliver_early(struct sub *s, const struct kx_frame *f, const struct kx_frame_view *v,
+	uint32_t done, uint64_t end, uint64_t now_ns)
+{
+	const struct kx_batch_hdr *rest = (const struct kx_batch_hdr *)(v->body + done);
+	uint64_t first = rest->base_offset;
+
+	if (first <= s->next_offset)
+		hole_below(s, end);
+	else if (hold(s, v->body + done, v->body_bytes - done, first, end, f->rx_ns))
+		hole_filled(s, first, end, v->hdr->pkt_no, now_ns);
+	gap_seen(s, now_ns);
+}
+
 void deliver_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	struct sub *s = sub_find(ch->client, v->hdr->handle);
 	const struct kx_batch_hdr *first = (const struct kx_batch_hdr *)v->body;
-	uint64_t end;
+	uint64_t end, before;
 	uint32_t done;
 
 	if (kx_unlikely(s == NULL || s->ch != ch || s->state != SUB_ACTIVE)) {
@@ -187,22 +233,25 @@ void deliver_frame(
 		kx_count(&ch->hub->stats.drop[KX_DROP_FRAME_FIELD], 1);
 		return;
 	}
+	if (kx_unlikely(first->base_offset > s->sent_end))
+		hole_below(s, first->base_offset);
 	if (end > s->sent_end)
 		s->sent_end = end;
 	if (end > s->log_end)
 		s->log_end = end;
+	s->frame_records = (uint32_t)(end - first->base_offset);
+	before = s->next_offset;
 	done = deliver_run(s, v->body, v->body_bytes, f->rx_ns, false, now_ns);
 	if (kx_unlikely(done < v->body_bytes)) {
-		const struct kx_batch_hdr *rest = (const struct kx_batch_hdr *)(v->body + done);
-
-		if (rest->base_offset > s->next_offset)
-			hold(s, v->body + done, v->body_bytes - done, rest->base_offset, end, f->rx_ns);
-		gap_seen(s, now_ns);
+		deliver_early(s, f, v, done, end, now_ns);
 		return;
 	}
 	if (kx_unlikely(s->gap_listed)) {
-		if (first->base_offset < s->next_offset && sub_has_gap(s))
-			deliver_held(s, now_ns);
+		if (s->next_offset != before) {
+			hole_filled(s, before, s->next_offset, v->hdr->pkt_no, now_ns);
+			if (sub_has_gap(s))
+				deliver_held(s, now_ns);
+		}
 		gap_seen(s, now_ns);
 	}
 }

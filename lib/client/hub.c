@@ -149,6 +149,7 @@ static unsigned int hub_receive(struct kx_hub *hub, uint64_t now_ns)
 	struct kx_frame *f = hub->frames;
 	unsigned int n = hub->ops->rx_burst(hub->tx, f, hub->opts.rx_burst);
 
+	hub->full_bursts = n == hub->opts.rx_burst ? hub->full_bursts + 1 : 0;
 	if (n == 0)
 		return 0;
 	for (unsigned int i = 0; i < n; i++) {

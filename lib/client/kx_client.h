@@ -404,10 +404,11 @@ struct kx_consumer_opts {
 	int32_t partition;     /**< index, or KX_PARTITION_ALL */
 	uint64_t start_offset; /**< or KX_OFFSET_EARLIEST, KX_OFFSET_NOW: in each partition */
 	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096.. */
-	uint32_t hold_frames; /**< frames kept while a hole before them is repaired, all partitions, 0: 256 */
-	uint32_t hold_bytes;  /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
-	uint32_t large_bytes; /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
-				 Two of them a consumer */
+	uint32_t hold_frames;  /**< frames kept while a hole before them is repaired, all partitions, 0: one
+				  for each  KiB of window_bytes, at least 256 */
+	uint32_t hold_bytes;   /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
+	uint32_t large_bytes;  /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
+				  Two of them a consumer */
 	bool polled; /**< no on_batch: kx_consumer_poll() is used. 2 * window_bytes a partition are allocated
 			      when its partitions are known, inside kx_hub_poll() */
 	void (*on_batch)(void *user, const struct kx_batch_view *view);

@@ -168,9 +168,10 @@ void reassembly_frame(
 	deliver_held(s, now_ns);
 	/* parts that come in their order are no hole: only silence makes them one */
 	if (s->state == SUB_ACTIVE && sub_has_gap(s)) {
-		if (s->gap_listed && reassembly_find(s, s->next_offset) != NULL)
-			s->nak_due_ns = KX_MAX(s->nak_due_ns, now_ns + kx_rtt_reorder_ns(&ch->rtt));
+		hole_below(s, g->first + 1);
 		gap_seen(s, now_ns);
+		if (reassembly_find(s, s->next_offset) != NULL)
+			gap_later(s, now_ns);
 	}
 }
 

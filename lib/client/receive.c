@@ -48,7 +48,10 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 			sub_unsubscribe(ch, e[i].sub_id, now_ns);
 		if (s == NULL || s->ch != ch || s->state != SUB_ACTIVE)
 			continue;
-		s->sent_end = KX_MAX(s->sent_end, e[i].sent_offset);
+		if (e[i].sent_offset > s->sent_end) {
+			s->sent_end = e[i].sent_offset;
+			hole_below(s, s->sent_end);
+		}
 		s->log_end = KX_MAX(s->log_end, e[i].sent_offset);
 		if (sub_has_gap(s))
 			gap_seen(s, now_ns);
@@ -147,6 +150,7 @@ static void notice(struct channel *ch, const struct kx_frame_view *v, uint64_t n
 		e.first = b->offset;
 		deliver_drop_held(s);
 		s->next_offset = s->sent_end = s->log_end = b->offset;
+		s->hole_top = 0;
 		client_event(ch->client, &e);
 	} else if (b->code == KX_NOTICE_CLOSED) {
 		sub_wait(s);

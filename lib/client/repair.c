@@ -4,6 +4,7 @@
 
 #define NAK_BACKOFF_MAX (100 * MS)
 #define RTT_GUESS	(2 * MS)
+#define FULL_BURSTS	32 /* received in a row: longer than any queue before us */
 
 /* Announce the credit of s at the latest at due_ns. */
 void credit_due(struct sub *s, uint64_t due_ns)
@@ -26,16 +27,44 @@ bool sub_has_gap(const struct sub *s)
 	return s->state == SUB_ACTIVE && s->sent_end > s->next_offset;
 }
 
-static uint64_t rtt_of(const struct channel *ch)
+/* How long the answer to a NAK may take. */
+static uint64_t answer_ns(const struct channel *ch)
 {
-	return ch->rtt.valid ? ch->rtt.srtt_ns : RTT_GUESS;
+	uint64_t wait = RTT_GUESS;
+
+	if (ch->rtt.valid)
+		wait = ch->rtt.srtt_ns + KX_MAX(4 * ch->rtt.var_ns, ch->rtt.srtt_ns / 4);
+	return KX_MAX(wait, kx_rtt_reorder_ns(&ch->rtt));
 }
 
-/* Something is missing, or was: time the question. Progress restarts the back-off. */
+/*
+ * When holes are named. What is missing is named for the first time when it has been seen for the reorder
+ * allowance (one time stamp serves all holes below hole_end), and again, as long as it is missing, in rounds:
+ * one answer time after the last, doubled while next_offset stands still. Holes first named in the middle of
+ * a round's wait are named again one round later. What could not be held is not asked for before there is
+ * room.
+ */
+static void nak_arm(struct sub *s)
+{
+	struct channel *ch = s->ch;
+
+	if (s->hole_ns != 0)
+		ch->nak_due_ns = KX_MIN(ch->nak_due_ns, s->hole_ns + kx_rtt_reorder_ns(&ch->rtt));
+	if (s->round_end > s->next_offset)
+		ch->nak_due_ns = KX_MIN(ch->nak_due_ns, s->again_ns);
+}
+
+static void hole_wait(struct sub *s, uint64_t now_ns)
+{
+	if (s->hole_ns != 0 || s->no_room || s->hole_top <= KX_MAX(s->named_end, s->next_offset))
+		return;
+	s->hole_ns = KX_MAX(now_ns, UINT64_C(1));
+	s->hole_end = s->hole_top;
+}
+
 void gap_seen(struct sub *s, uint64_t now_ns)
 {
 	struct channel *ch = s->ch;
-	uint64_t wait = kx_rtt_reorder_ns(&ch->rtt);
 
 	if (!s->gap_listed) {
 		if (!sub_has_gap(s))
@@ -44,15 +73,48 @@ void gap_seen(struct sub *s, uint64_t now_ns)
 		s->gap_next = ch->gap_head;
 		ch->gap_head = s;
 		s->nak_tries = 0;
-		s->nak_offset = s->next_offset;
-		s->nak_due_ns = now_ns + wait;
+		s->nak_offset = s->named_end = s->round_end = s->next_offset;
+		s->nak_pkt = s->hole_ns = s->timed_ns = s->round_at = 0;
+		s->no_room = false;
 	} else if (s->next_offset != s->nak_offset) {
 		s->consumer->client->stats.repaired_holes++;
 		s->nak_tries = 0;
 		s->nak_offset = s->next_offset;
-		s->nak_due_ns = KX_MAX(now_ns + wait, s->nak_last_ns + rtt_of(ch));
+		s->no_room = false;
+		if (s->round_end > s->next_offset) {
+			s->again_ns = KX_MIN(s->again_ns, s->round_ns + answer_ns(ch));
+		} else { /* what was named since is the next round's */
+			s->round_end = s->named_end;
+			s->round_at = 0;
+			s->round_ns = now_ns;
+			s->again_ns = now_ns + answer_ns(ch);
+		}
 	}
-	ch->nak_due_ns = KX_MIN(ch->nak_due_ns, s->nak_due_ns);
+	hole_wait(s, now_ns);
+	nak_arm(s);
+}
+
+void gap_later(struct sub *s, uint64_t now_ns)
+{
+	if (s->hole_ns != 0)
+		s->hole_ns = now_ns;
+	s->again_ns = KX_MAX(s->again_ns, now_ns + kx_rtt_reorder_ns(&s->ch->rtt));
+}
+
+void hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns)
+{
+	if (!s->gap_listed || first >= s->named_end)
+		return;
+	if (pkt_no <= s->nak_pkt) { /* the original, not an answer */
+		if (!s->late_seen)
+			kx_rtt_late(&s->ch->rtt);
+		s->late_seen = true;
+		return;
+	}
+	if (s->timed_ns == 0 || s->timed_offset < first || s->timed_offset >= end)
+		return;
+	kx_rtt_sample(&s->ch->rtt, now_ns - s->timed_ns);
+	s->timed_ns = 0;
 }
 
 struct entries {
@@ -96,16 +158,64 @@ static void add_between(struct entries *e, struct sub *s, uint64_t from, uint64_
 	add_offsets(e, s, from, to);
 }
 
-static void name_holes(struct sub *s, struct entries *e)
+/* A walk over the holes: those in [from, to) are named, as far as there is room for entries and for the
+ * answers. */
+struct walk {
+	struct sub *s;
+	struct entries *e;
+	uint64_t from, to;
+	uint64_t frames; /* that can still be held */
+	uint64_t done;	 /* all below was named */
+};
+
+/* False: no further. */
+static bool walk_hole(struct walk *w, uint64_t first, uint64_t end)
+{
+	const struct sub *s = w->s;
+	uint64_t each = KX_MAX(s->frame_records, 1u);
+	bool head = first == s->next_offset; /* comes in its turn: is not held */
+	uint64_t room = (head ? s->consumer->opts.hold_frames : w->frames) * each;
+	bool enough = end - first <= room;
+
+	if (first >= w->to)
+		return false;
+	if (!enough)
+		end = first + room;
+	if (!head)
+		w->frames -= KX_MIN((end - first + each - 1) / each, w->frames);
+	if (end > w->from) {
+		if (w->e->n >= w->e->max)
+			return false;
+		add_between(w->e, w->s, KX_MAX(first, w->from), KX_MIN(end, w->to));
+		w->done = KX_MIN(end, w->to);
+	}
+	w->s->no_room |= !enough;
+	return enough && end < w->to;
+}
+
+/* @return all below was named */
+static uint64_t name_holes(struct sub *s, struct entries *e, uint64_t from, uint64_t to)
 {
 	const struct kx_consumer *c = s->consumer;
-	uint64_t from = s->next_offset;
+	uint64_t at = s->next_offset;
+	struct walk w = {.s = s,
+		.e = e,
+		.from = KX_MAX(from, at),
+		.to = KX_MIN(to, s->sent_end),
+		.frames = c->hold_free_count};
+	bool more = true;
 
-	for (uint32_t i = s->held_head; i != NONE; i = c->holds[i].next) {
-		add_between(e, s, from, c->holds[i].first);
-		from = KX_MAX(from, c->holds[i].end);
+	w.done = w.from;
+	for (uint32_t i = s->held_head; more && i != NONE; i = c->holds[i].next) {
+		if (c->holds[i].first > at)
+			more = walk_hole(&w, at, c->holds[i].first);
+		at = KX_MAX(at, c->holds[i].end);
 	}
-	add_between(e, s, from, s->sent_end);
+	if (more && at < w.to)
+		more = walk_hole(&w, at, w.to);
+	if (more || w.done >= w.to)
+		return to;
+	return e->n >= e->max || s->no_room ? w.done : to;
 }
 
 static unsigned int send_nak(
@@ -123,14 +233,59 @@ static unsigned int send_nak(
 	return 1;
 }
 
-static void nak_backoff(struct sub *s, uint64_t now_ns)
+static void start_round(struct sub *s, uint64_t now_ns)
 {
-	uint64_t wait = KX_MAX(rtt_of(s->ch), kx_rtt_reorder_ns(&s->ch->rtt)) << KX_MIN(s->nak_tries, 16u);
+	uint64_t wait = answer_ns(s->ch) << KX_MIN(s->nak_tries, 16u);
 
+	s->round_end = s->named_end;
+	s->round_at = 0;
+	s->round_ns = now_ns;
+	s->again_ns = now_ns + KX_MIN(wait, NAK_BACKOFF_MAX);
 	s->nak_tries++;
-	s->nak_last_ns = now_ns;
-	s->nak_offset = s->next_offset;
-	s->nak_due_ns = now_ns + KX_MIN(wait, NAK_BACKOFF_MAX);
+}
+
+static void name_again(struct sub *s, struct entries *e, uint64_t now_ns)
+{
+	s->timed_ns = 0; /* an answer could be to either */
+	s->round_at = name_holes(s, e, s->round_at, s->round_end);
+	if (s->round_at >= s->round_end || e->n < e->max)
+		start_round(s, now_ns);
+}
+
+static void name_fresh(struct sub *s, struct entries *e, uint64_t now_ns)
+{
+	uint64_t from = KX_MAX(s->named_end, s->next_offset);
+
+	if (from == s->next_offset) {
+		s->timed_ns = now_ns;
+		s->timed_offset = from;
+	}
+	s->named_end = name_holes(s, e, from, s->hole_end);
+	if (s->named_end < s->hole_end && !s->no_room)
+		return; /* the next NAK goes on */
+	s->hole_ns = 0;
+	hole_wait(s, now_ns);
+	kx_rtt_named(&s->ch->rtt);
+}
+
+static void name_due(struct sub *s, struct entries *e, uint64_t now_ns)
+{
+	bool round = s->round_end > s->next_offset;
+	uint32_t n = e->n;
+
+	if (round && now_ns >= s->again_ns)
+		name_again(s, e, now_ns);
+	if (s->hole_ns != 0 && now_ns >= s->hole_ns + kx_rtt_reorder_ns(&s->ch->rtt) && e->n < e->max) {
+		name_fresh(s, e, now_ns);
+		if (!round) {
+			s->nak_tries = 0;
+			start_round(s, now_ns);
+		}
+	}
+	if (e->n == n)
+		return;
+	s->nak_pkt = s->ch->rx.largest_pkt;
+	s->late_seen = false;
 	credit_due(s, now_ns); /* where we are, beside what is missing */
 }
 
@@ -147,6 +302,8 @@ static unsigned int naks(struct channel *ch, uint64_t now_ns)
 	struct entries e = {.out = out, .max = entries_max(ch)};
 	struct sub **at = &ch->gap_head, *s;
 
+	if (ch->hub->full_bursts > 0 && ch->hub->full_bursts < FULL_BURSTS)
+		return 0; /* what seems to be missing may be waiting to be read */
 	ch->nak_due_ns = UINT64_MAX;
 	while ((s = *at) != NULL) {
 		if (!sub_has_gap(s)) {
@@ -154,11 +311,9 @@ static unsigned int naks(struct channel *ch, uint64_t now_ns)
 			*at = s->gap_next;
 			continue;
 		}
-		if (now_ns >= s->nak_due_ns && e.n < e.max) {
-			name_holes(s, &e);
-			nak_backoff(s, now_ns);
-		}
-		ch->nak_due_ns = KX_MIN(ch->nak_due_ns, s->nak_due_ns);
+		if (e.n < e.max)
+			name_due(s, &e, now_ns);
+		nak_arm(s);
 		at = &s->gap_next;
 	}
 	return send_nak(ch, out, e.n, now_ns);

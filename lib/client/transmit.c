@@ -111,8 +111,8 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 		enum sent sent;
 		uint32_t ref;
 
-		if (!kx_txwin_open_reserve(&ch->tx) ||
-			(ch->tx.next_pkt >= ch->limit_pkt && ch->tx.waiting > 0))
+		/* not bounded by limit_pkt: it takes the place of the one that was lost */
+		if (!kx_txwin_open_reserve(&ch->tx))
 			break;
 		ref = ch->retx[ch->retx_head];
 		sent = send_again(ch, ref, now_ns);
@@ -211,7 +211,7 @@ unsigned int transmit(struct channel *ch, uint64_t now_ns)
 {
 	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
 	unsigned int n = repairs(ch, budget, now_ns);
-	bool more = ch->retx_count > 0 && kx_txwin_open_reserve(&ch->tx) && ch->tx.next_pkt < ch->limit_pkt;
+	bool more = ch->retx_count > 0 && kx_txwin_open_reserve(&ch->tx);
 	enum sent sent = SENT;
 	struct part *part;
 

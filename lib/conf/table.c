@@ -88,7 +88,8 @@ static const struct kx_conf_key keys[] = {
 	{KX_CONF_S_MEMORY, COUNT(memory, reorder_frames, "frames", 64, 65536, "2048"),
 		.reason = "Frames each data lcore can hold because an earlier one is missing. 2048 are four "
 			  "full "
-			  "session windows waiting for one repair each."},
+			  "session windows waiting for one repair each; producers get no more credit than "
+			  "fits."},
 
 	/* [port NAME] */
 	{KX_CONF_S_PORT, SPECIAL("address", KX_CONF_T_ADDRESSES, ""),

@@ -153,7 +153,7 @@ struct kx_rxwin {
 	uint64_t nak_ns;       /**< when the last round was named */
 	uint64_t nak_next_pkt; /**< next_pkt then: progress resets the back-off */
 	uint32_t nak_tries;    /**< rounds in a row without progress */
-	uint32_t zero;
+	uint32_t late; /**< packets that came after a NAK had named them; the caller's to read and clear */
 	uint64_t bits[KX_RXWIN_PKTS / 64]; /**< ring bitmap of [next_pkt, next_pkt + KX_RXWIN_PKTS) */
 };
 void kx_rxwin_init(struct kx_rxwin *w);
@@ -250,7 +250,8 @@ void kx_rxwin_receipt(const struct kx_rxwin *w, uint64_t now_ns, struct kx_recei
  * twice that: one time stamp serves all holes), all such holes in one call; and again, all that are still
  * open, after a back-off of rtt_ns * 2^tries (at least reorder_ns and 20 us, at most 100 ms), where tries
  * counts such rounds without progress of next_pkt. Holes first named in the middle of a back-off are named
- * again one round later. When there are more than `max` the next call goes on with the rest at once.
+ * again one round later, also when progress has ended that round. When there are more than `max` the next
+ * call goes on with the rest at once.
  * @return entries written (kind KX_NAK_PKTS, ascending), <= max.
  */
 unsigned int kx_rxwin_nak(struct kx_rxwin *w, uint64_t now_ns, uint64_t reorder_ns, uint64_t rtt_ns,
@@ -355,6 +356,7 @@ struct kx_rtt {
 	uint64_t srtt_ns;
 	uint64_t var_ns;
 	uint64_t min_ns;
+	uint64_t late_ns; /**< reorder allowance learned from what came late */
 	bool valid;
 };
 void kx_rtt_init(struct kx_rtt *r);
@@ -363,8 +365,13 @@ void kx_rtt_sample(struct kx_rtt *r, uint64_t sample_ns);
 /** Time after which silence means loss: srtt + 4 * var, at least 1 ms (software ends are descheduled), before
  * the first sample 100 ms. */
 uint64_t kx_rtt_pto_ns(const struct kx_rtt *r);
-/** Reorder allowance: srtt / 8, within [20 us, 5 ms]. */
+/** Reorder allowance: the larger of srtt / 8 and what was learned (kx_rtt_late()), within [20 us, 5 ms]. */
 uint64_t kx_rtt_reorder_ns(const struct kx_rtt *r);
+/** Something came that a NAK had named already, in the original: the allowance was too short and is doubled.
+ */
+void kx_rtt_late(struct kx_rtt *r);
+/** Holes are named: a sixteenth of what was learned is forgotten. */
+void kx_rtt_named(struct kx_rtt *r);
 
 #ifdef __cplusplus
 }

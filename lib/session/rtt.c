@@ -22,7 +22,9 @@ void kx_rtt_sample(struct kx_rtt *r, uint64_t sample_ns)
 	if (s == 0)
 		return;
 	if (!r->valid) {
-		*r = (struct kx_rtt){.srtt_ns = s, .var_ns = s / 2, .min_ns = s, .valid = true};
+		r->srtt_ns = r->min_ns = s;
+		r->var_ns = s / 2;
+		r->valid = true;
 		return;
 	}
 	error = s > r->srtt_ns ? s - r->srtt_ns : r->srtt_ns - s;
@@ -38,5 +40,15 @@ uint64_t kx_rtt_pto_ns(const struct kx_rtt *r)
 
 uint64_t kx_rtt_reorder_ns(const struct kx_rtt *r)
 {
-	return KX_MIN(KX_MAX(r->srtt_ns / 8, REORDER_MIN_NS), REORDER_MAX_NS);
+	return KX_MIN(KX_MAX(KX_MAX(r->srtt_ns / 8, r->late_ns), REORDER_MIN_NS), REORDER_MAX_NS);
+}
+
+void kx_rtt_late(struct kx_rtt *r)
+{
+	r->late_ns = KX_MIN(2 * kx_rtt_reorder_ns(r), REORDER_MAX_NS);
+}
+
+void kx_rtt_named(struct kx_rtt *r)
+{
+	r->late_ns -= r->late_ns / 16;
 }

@@ -31,6 +31,8 @@ void kx_rxwin_mark_slow(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns)
 	uint64_t seen_ns = KX_MAX(now_ns, UINT64_C(1)); /* 0 means: no hole */
 
 	ring_set(w->bits, pkt_no);
+	if (pkt_no < w->nak_high_pkt)
+		w->late++; /* repairs have numbers of their own: this is the original */
 	if (pkt_no >= top) {
 		w->largest_pkt = pkt_no;
 		w->largest_ns = now_ns;
@@ -184,6 +186,11 @@ unsigned int kx_rxwin_nak(struct kx_rxwin *w, uint64_t now_ns, uint64_t reorder_
 
 	if (!kx_rxwin_has_hole(w))
 		return 0;
+	if (w->nak_round_pkt <= w->next_pkt && w->nak_high_pkt > w->next_pkt) {
+		/* the round is over; what was named since is the next one's */
+		w->nak_tries = 0;
+		start_round(w, now_ns, backoff_ns(reorder_ns, rtt_ns, 0));
+	}
 	round = w->nak_round_pkt > w->next_pkt;
 	if (round)
 		n = name_again(w, now_ns, reorder_ns, rtt_ns, out, max);

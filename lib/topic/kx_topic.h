@@ -53,6 +53,10 @@ struct kx_producer {
 	struct kx_producer_batch history[KX_PRODUCER_HISTORY];
 };
 
+/** Most of one producer on one partition: bounds the walk of a hostile order. Credit stops before (credit.c
+ * of the broker). */
+#define KX_HELD_MAX 2048
+
 /** A batch that waits for the ones before it: a copy in a slot, or a large one assembled in extents. */
 struct kx_held {
 	uint64_t first_seq;
@@ -63,7 +67,7 @@ struct kx_held {
 /* ---- subscriptions
  * ----------------------------------------------------------------------------------------- */
 
-#define KX_SUB_REPAIRS 8
+#define KX_SUB_REPAIRS 32
 
 /** A range a consumer asked for again. */
 struct kx_repair {

@@ -4,8 +4,6 @@
 
 #include "kx_topic.h"
 
-#define KX_HELD_MAX 512 /* of one producer: bounds the walk of a hostile order */
-
 static uint64_t producer_key(uint64_t producer_id, uint32_t partition)
 {
 	uint64_t key = kx_mix64(producer_id) ^ (partition * UINT64_C(0x9e3779b97f4a7c15));

@@ -109,6 +109,8 @@ void pair_open(struct pair *p, const char *topic, uint64_t linger_ns)
 		.partition = KX_PARTITION_ALL,
 		.start_offset = KX_OFFSET_EARLIEST,
 		.on_batch = pair_batch,
+		.window_bytes = p->window_bytes,
+		.hold_frames = p->hold_frames,
 		.user = &p->seen};
 
 	p->pc = pair_client(p->net, 0, &p->seen);

@@ -31,6 +31,7 @@ struct pair {
 	struct kx_client *pc, *cc; /* producing, consuming */
 	struct kx_producer *producer;
 	struct kx_consumer *consumer;
+	uint32_t window_bytes, hold_frames; /* of the consumer; 0: defaults */
 };
 
 /* Callbacks; user is a struct seen. */

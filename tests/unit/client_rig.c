@@ -329,10 +329,11 @@ void net_turn(struct net *net)
 	while (net->flight_count > 0 && net->flights[0].due_ns <= net->now_ns)
 		arrive(net, flight_pop(net));
 	for (uint32_t i = 0; i < net->lcore_count; i++)
-		if (!net->lcores[i].dead)
+		if (!net->lcores[i].dead && net->now_ns >= net->lcores[i].asleep_until_ns)
 			broker_turn(net, i);
 	for (uint32_t i = 0; i < net->hub_count; i++)
-		kx_hub_poll(net->hub[i], net->now_ns);
+		if (net->now_ns >= net->hubs[i].asleep_until_ns)
+			kx_hub_poll(net->hub[i], net->now_ns);
 }
 
 void net_run(struct net *net, uint64_t ns)

@@ -19,7 +19,8 @@ struct node {
 	struct kx_addr addr;
 	struct kx_frame inbox[NET_INBOX];
 	uint32_t head, count;
-	bool dead; /* what is sent to it is lost */
+	bool dead;		  /* what is sent to it is lost */
+	uint64_t asleep_until_ns; /* not scheduled: what is sent to it waits */
 };
 struct flight {
 	uint64_t due_ns, order;

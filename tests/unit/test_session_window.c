@@ -227,6 +227,47 @@ static void test_rx_nak_fresh(void **state)
 	assert_int_equal(kx_rxwin_nak(&w, 301 * MS + 1, MS, 100 * MS, e, 64), 2);
 }
 
+/* A hole first named in the middle of a round's wait, whose NAK is lost, is named again when progress ends
+ * that round. */
+static void test_rx_nak_round_ends(void **state)
+{
+	struct kx_nak_entry e[64];
+	struct kx_rxwin w;
+
+	(void)state;
+	kx_rxwin_init(&w);
+	take(&w, 2, MS);
+	assert_int_equal(kx_rxwin_nak(&w, 2 * MS, MS, 10 * MS, e, 64), 1);
+	take(&w, 4, 3 * MS);
+	assert_int_equal(kx_rxwin_nak(&w, 4 * MS, MS, 10 * MS, e, 64), 1);
+	assert_int_equal(e[0].first, 3);
+	take(&w, 1, 5 * MS); /* the round was about 1 alone */
+	assert_int_equal(w.next_pkt, 3);
+	assert_int_equal(kx_rxwin_nak(&w, 5 * MS, MS, 10 * MS, e, 64), 0);
+	assert_int_equal(kx_rxwin_nak(&w, 15 * MS - 1, MS, 10 * MS, e, 64), 0);
+	assert_int_equal(kx_rxwin_nak(&w, 15 * MS, MS, 10 * MS, e, 64), 1);
+	assert_int_equal(e[0].first, 3);
+	assert_int_equal(e[0].last, 3);
+}
+
+/* What comes after a NAK has named it is counted: it was late, not lost. */
+static void test_rx_late(void **state)
+{
+	struct kx_nak_entry e[64];
+	struct kx_rxwin w;
+
+	(void)state;
+	kx_rxwin_init(&w);
+	take(&w, 3, MS);
+	take(&w, 1, MS); /* overtaken, but in time */
+	assert_int_equal(w.late, 0);
+	assert_int_equal(kx_rxwin_nak(&w, 2 * MS, MS, MS, e, 64), 1);
+	take(&w, 4, 2 * MS);
+	assert_int_equal(w.late, 0);
+	take(&w, 2, 2 * MS);
+	assert_int_equal(w.late, 1);
+}
+
 /* More holes than entries: further calls name the rest at once, each hole one time a round. */
 static void test_rx_nak_many(void **state)
 {
@@ -459,6 +500,30 @@ static void test_rtt(void **state)
 	assert_int_equal(kx_rtt_reorder_ns(&r), 5 * MS);
 }
 
+static void test_reorder_is_learned(void **state)
+{
+	struct kx_rtt r;
+
+	(void)state;
+	kx_rtt_init(&r);
+	kx_rtt_named(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 20000);
+	kx_rtt_late(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 40000);
+	kx_rtt_late(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 80000);
+	kx_rtt_sample(&r, 100000); /* the first sample keeps what was learned */
+	assert_int_equal(kx_rtt_reorder_ns(&r), 80000);
+	kx_rtt_named(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 75000);
+	for (unsigned int i = 0; i < 20; i++)
+		kx_rtt_late(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 5 * MS);
+	for (unsigned int i = 0; i < 200; i++)
+		kx_rtt_named(&r);
+	assert_int_equal(kx_rtt_reorder_ns(&r), 20000);
+}
+
 /* ---- addresses */
 
 static void test_addr(void **state)
@@ -506,6 +571,8 @@ int main(void)
 		cmocka_unit_test(test_rx_nak_allowance),
 		cmocka_unit_test(test_rx_nak_backoff),
 		cmocka_unit_test(test_rx_nak_fresh),
+		cmocka_unit_test(test_rx_nak_round_ends),
+		cmocka_unit_test(test_rx_late),
 		cmocka_unit_test(test_rx_nak_many),
 		cmocka_unit_test(test_tx_ack),
 		cmocka_unit_test(test_tx_rtt_lies),
@@ -513,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_tx_window),
 		cmocka_unit_test(test_tx_probe),
 		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_reorder_is_learned),
 		cmocka_unit_test(test_addr),
 	};
 
