@@ -4,6 +4,7 @@
 
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
+#include <rte_mbuf_dyn.h>
 
 #include "net_rig.h"
 #include "kx_ethdev.h"
@@ -305,6 +306,41 @@ static void test_tx_full_port_judges_once(void **state)
 	assert_int_equal(s.in, s.out + s.lost);
 }
 
+/* A driver that forgets what it sent (zero-copy memif, when its peer goes first) forgets fillers and copies
+ * too: they bear the sender's mark, and so are found. */
+static void test_tx_forgotten_by_driver(void **state)
+{
+	const struct kx_impair_conf conf = {.loss = 0.3,
+		.duplicate = 0.3,
+		.reorder = 0.3,
+		.reorder_pkts = 8,
+		.reorder_us = 1000000,
+		.seed = 3};
+	const struct rte_mbuf_dynflag mark = {.name = KX_ETHDEV_SENT_FLAG};
+	struct kx_ethdev forgetful = {.forgets = true};
+	struct rte_mbuf *m[BURST];
+	struct kx_impair_stats s;
+	struct kx_impair *im;
+	unsigned int sent;
+
+	(void)state;
+	assert_true(rte_mbuf_dynflag_register(&mark) >= 0);
+	assert_int_equal(kx_impair_attach(b.dev.port_id, 0, KX_IMPAIR_TX, &conf, &im), 0);
+	for (unsigned int turn = 0; turn < 8; turn++) {
+		for (unsigned int i = 0; i < BURST; i++) {
+			m[i] = numbered(i);
+			m[i]->ol_flags |= kx_ethdev_sent_flag();
+		}
+		assert_int_equal(rte_eth_tx_burst(b.dev.port_id, 0, m, BURST), BURST);
+	}
+	kx_impair_detach(im, &s);
+	assert_true(s.fillers > 0 && s.duplicated > 0 && s.reordered > 0);
+	sent = rte_ring_count(b.out);
+	assert_int_equal(sent, s.out + s.fillers);
+	assert_int_equal(kx_ethdev_reclaim(&forgetful, b.pool), sent);
+	rte_ring_reset(b.out);
+}
+
 /* TX frames held back leave when nothing more is sent, driven by the RX queue. */
 static void test_tx_time_limit(void **state)
 {
@@ -350,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rx_all_duplicated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx_full_port_judges_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tx_forgotten_by_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx_time_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_conf, setup, teardown),
 	};

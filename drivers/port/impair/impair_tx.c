@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Sending: the burst keeps its length. A lost frame becomes a filler, a held one is replaced by a filler;
- * copies and released frames go straight to the driver, beside the burst.
+ * copies and released frames go straight to the driver, beside the burst. A filler carries the mbuf flags
+ * that the sender registered, as a copy does: who looks for what a driver kept has to know all that was sent.
  */
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #define FILLER_BYTES	60
 #define FILLER_TYPE	0x88b5 /* IEEE 802 local experimental 1 */
 #define EXTRA_TRIES	64
+#define DYNAMIC_FLAGS	(RTE_MBUF_F_LAST_FREE | (RTE_MBUF_F_LAST_FREE - RTE_MBUF_F_FIRST_FREE))
 #define COUNT(im, what) kx_count(&(im)->stats.what, 1)
 
 /** Send beside the burst. */
@@ -38,9 +40,10 @@ static void send_due(struct kx_impair *im, uint64_t now_tsc)
 		send_extra(im, m);
 }
 
-static struct rte_mbuf *filler(struct kx_impair *im, struct rte_mempool *pool)
+/** @param stead  the frame whose place it takes */
+static struct rte_mbuf *filler(struct kx_impair *im, const struct rte_mbuf *stead)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(stead->pool);
 	struct rte_ether_hdr *eth;
 
 	eth = m != NULL ? (struct rte_ether_hdr *)rte_pktmbuf_append(m, FILLER_BYTES) : NULL;
@@ -54,7 +57,7 @@ static struct rte_mbuf *filler(struct kx_impair *im, struct rte_mempool *pool)
 	eth->src_addr.addr_bytes[0] = 0x02;
 	eth->src_addr.addr_bytes[5] = 1;
 	eth->ether_type = rte_cpu_to_be_16(FILLER_TYPE);
-	m->ol_flags |= im->judged_flag;
+	m->ol_flags |= im->judged_flag | (stead->ol_flags & DYNAMIC_FLAGS);
 	COUNT(im, fillers);
 	return m;
 }
@@ -67,7 +70,7 @@ static struct rte_mbuf *give(struct kx_impair *im, struct rte_mbuf *m)
 
 	COUNT(im, in);
 	if (v.lose || v.reorder)
-		instead = filler(im, m->pool);
+		instead = filler(im, m);
 	if (v.lose && instead != NULL) {
 		rte_pktmbuf_free(m);
 		COUNT(im, lost);
