@@ -4,11 +4,11 @@
  * LD_PRELOAD helper: counts the allocations that data lcore threads make once the warm-up is over.
  *
  * Interposed: the malloc family, rte_malloc and its relatives, memzones, and mmap. A thread is a data lcore
- * when EAL named it "...-worker-N". Counting starts at SIGUSR1, or KX_ALLOC_COUNT_AFTER_S seconds after
- * start. At exit one line goes to the file named by KX_ALLOC_COUNT_FILE (else stderr): `alloc_count: armed=1
- * data_lcore_threads=1 allocations=0 malloc=0 calloc=0 ...` followed by one line for each of the first
- * callers, so that a failure names its cause. A run that was never armed, or in which no data lcore thread
- * was seen, says so: the caller must treat armed=0 or no thread as failure.
+ * when EAL named it "...-worker-N". Counting starts at SIGUSR1. At exit one line goes to the file named by
+ * KX_ALLOC_COUNT_FILE (else stderr): `alloc_count: armed=1 data_lcore_threads=1 allocations=0 malloc=0
+ * calloc=0 ...` followed by one line for each of the first callers, so that a failure names its cause. A run
+ * that was never armed, or in which no data lcore thread was seen, says so: the caller must treat armed=0 or
+ * no thread as failure.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <pthread.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CALLERS_MAX 8
@@ -42,7 +41,6 @@ static uint64_t counts[KIND_COUNT];
 static void *callers[CALLERS_MAX];
 static uint32_t caller_count;
 static volatile sig_atomic_t armed;
-static uint64_t arm_at_ns;		 /* 0: only SIGUSR1 arms */
 static __thread bool looked, data_lcore; /* looked up at the first allocation after arming */
 static pthread_t named[64];		 /* threads that EAL named as data lcores */
 static uint32_t named_count;
@@ -54,21 +52,10 @@ extern void *__libc_memalign(size_t, size_t);
 
 struct rte_memzone;
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static bool counting(void)
 {
-	if (!armed) {
-		if (arm_at_ns == 0 || now_ns() < arm_at_ns)
-			return false;
-		armed = 1;
-	}
+	if (!armed)
+		return false;
 	if (!looked) {
 		uint32_t n = __atomic_load_n(&named_count, __ATOMIC_ACQUIRE);
 
@@ -232,18 +219,15 @@ static void on_signal(int sig)
 
 __attribute__((constructor)) static void start(void)
 {
-	const char *after = getenv("KX_ALLOC_COUNT_AFTER_S");
 	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
-	if (after != NULL && atof(after) > 0)
-		arm_at_ns = now_ns() + (uint64_t)(atof(after) * 1e9);
 	sigaction(SIGUSR1, &sa, NULL);
 }
 
 __attribute__((destructor)) static void finish(void)
 {
 	const char *path = getenv("KX_ALLOC_COUNT_FILE");
-	int was_armed = armed || (arm_at_ns != 0 && now_ns() >= arm_at_ns);
+	int was_armed = armed;
 	FILE *out = path != NULL ? fopen(path, "w") : stderr;
 	uint64_t total = 0;
 
