@@ -127,7 +127,7 @@ $cli consume -t four -p 4 2>/dev/null
 want 1 "an unknown partition"
 $cli -b 127.0.0.1:9 --timeout 200 topics 2>/dev/null
 want 3 "no broker there"
-$cli --help | grep -q "Exit codes" || fail "--help"
+grep -q "Exit codes" <<<"$($cli --help)" || fail "--help"
 
 # SIGINT ends a consumer cleanly; a broker that stops ends a waiting one with 1.
 $cli consume -t lines --from now 9>&- &

@@ -19,7 +19,7 @@ LCORE_KEYS = ("received", "handed_over", "handled", "rx_dropped", "built", "rela
 def ask(prefix, command):
     base = "/var/run" if os.getuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        sock.settimeout(10)
+        sock.settimeout(30)
         sock.connect(f"{base}/dpdk/{prefix}/dpdk_telemetry.v2")
         limit = json.loads(sock.recv(1024))["max_output_len"]
         sock.send(command.encode())

@@ -21,20 +21,20 @@ broker_start() {
   run_bg broker env ${BROKER_ENV[@]+"${BROKER_ENV[@]}"} "$KX_BROKER" "$@" -- --config "$BROKER_INI" \
     --log-file "$KX_TMP/eal.log" ${BROKER_ARGS[@]+"${BROKER_ARGS[@]}"}
   BROKER_PID=$BG_PID
-  wait_for "grep -qx ready '$KX_TMP/broker.log' || ! kill -0 $BROKER_PID" 30
+  wait_for "grep -qx ready '$KX_TMP/broker.log' || ! kill -0 $BROKER_PID" 60
   grep -qx ready "$KX_TMP/broker.log" || fail "the broker did not start"
 }
 
 # broker_ledger: the ledger of the running broker closes.
 broker_ledger() {
-  python3 "$KX_ROOT/tools/ledger.py" "$BROKER_PREFIX" || fail "the ledger does not close"
+  python3 "$KX_ROOT/tools/ledger.py" "$BROKER_PREFIX" 30 || fail "the ledger does not close"
 }
 
 # broker_stop [SIGNAL]: clean stop: exit code 0, every frame accounted for, every buffer back, no file left.
 # shellcheck disable=SC2120 # the signal is TERM when none is given
 broker_stop() {
   broker_ledger
-  stop_bg "$BROKER_PID" "${1:-TERM}" 20
+  stop_bg "$BROKER_PID" "${1:-TERM}" 60
   assert_eq 0 "$BG_RC" "exit code of the broker"
   grep -qx 'leaked mbufs: 0' "$KX_TMP/broker.log" || fail "buffers leaked: $(grep leaked "$KX_TMP/broker.log")"
   grep -q ', open 0$' "$KX_TMP/broker.log" || fail "frames unaccounted for: $(grep '^frames' "$KX_TMP/broker.log")"

@@ -124,7 +124,7 @@ stop_bg() {
   local pid=$1 deadline=$((SECONDS + ${3:-10}))
   # Only while it is a child of this shell that was not waited for: the pid may be another's by now.
   BG_RC=0
-  if jobs -p | grep -qx "$pid"; then
+  if grep -qx "$pid" <<<"$(jobs -p)"; then
     kill "-${2:-TERM}" "$pid" 2>/dev/null || true
     while _is_running "$pid"; do
       if [ $SECONDS -ge $deadline ]; then

@@ -27,7 +27,7 @@ processes() {
 }
 
 # A process that was told to stop may need a moment.
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+for ((i = 0; i < 50; i++)); do
   pids=$(processes)
   [ -n "$pids" ] || break
   sleep 0.2

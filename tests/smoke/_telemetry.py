@@ -8,7 +8,7 @@ import sys
 
 def ask(prefix, command):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        sock.settimeout(10)
+        sock.settimeout(30)
         sock.connect(f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2")
         greeting = json.loads(sock.recv(1024))
         sock.send(command.encode())

@@ -25,11 +25,11 @@ veth_up() {
 # veth_ping: IPv4 and IPv6 echo; ARP and neighbour discovery have found the broker's MAC.
 veth_ping() {
   local mac
-  in_ns host ping -q -c 20 -i 0.02 -W 2 10.77.0.1 >"$KX_TMP/ping" || fail "ping: $(cat "$KX_TMP/ping")"
-  in_ns host ping -6 -q -c 20 -i 0.02 -W 2 fd77::1 >"$KX_TMP/ping" || fail "ping -6: $(cat "$KX_TMP/ping")"
+  in_ns host ping -q -c 20 -i 0.02 -W 10 10.77.0.1 >"$KX_TMP/ping" || fail "ping: $(cat "$KX_TMP/ping")"
+  in_ns host ping -6 -q -c 20 -i 0.02 -W 10 fd77::1 >"$KX_TMP/ping" || fail "ping -6: $(cat "$KX_TMP/ping")"
   mac=$(telemetry "$BROKER_PREFIX" /kaelix/port/stats,0 | in_json /kaelix/port/stats mac | tr 'A-F' 'a-f')
-  ip -n "$(ns host)" neigh show 10.77.0.1 | grep -q "$mac" || fail "ARP did not find $mac"
-  ip -n "$(ns host)" -6 neigh show fd77::1 | grep -q "$mac" || fail "neighbour discovery did not find $mac"
+  grep -q "$mac" <<<"$(ip -n "$(ns host)" neigh show 10.77.0.1)" || fail "ARP did not find $mac"
+  grep -q "$mac" <<<"$(ip -n "$(ns host)" -6 neigh show fd77::1)" || fail "neighbour discovery did not find $mac"
 }
 
 # veth_lines COUNT TOPIC [ADDRESS]: that many lines through produce and consume from the kernel host, compared byte
@@ -39,9 +39,9 @@ veth_lines() {
   awk -v n="$count" -v t="$topic" 'BEGIN {
     for (i = 1; i <= n; i++) printf "line %d of %s %.*s\n", i, t, i * 7919 % 60, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567"
   }' >"$KX_TMP/in"
-  run_bg consume in_ns host "$KX_CLI" consume -b "$address" -t "$topic" --from 0 --count "$count" --idle-exit 60000
-  in_ns host "$KX_CLI" produce -b "$address" -t "$topic" <"$KX_TMP/in" || fail "kaelix-cli produce: exit $?"
-  wait_bg "$BG_PID" 120
+  run_bg consume in_ns host "$KX_CLI" consume -b "$address" -t "$topic" --from 0 --count "$count" --idle-exit 120000 --timeout 60000
+  in_ns host "$KX_CLI" produce -b "$address" -t "$topic" --timeout 60000 <"$KX_TMP/in" || fail "kaelix-cli produce: exit $?"
+  wait_bg "$BG_PID" 300
   assert_eq 0 "$BG_RC" "exit code of kaelix-cli consume"
   if [ -n "${SORTED:-}" ]; then
     sort "$KX_TMP/in" >"$KX_TMP/in.sorted"

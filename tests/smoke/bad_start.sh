@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Every start that cannot succeed ends with exit code 2, with one line of ours last on stderr that says what to do,
 # and with nothing left behind.
-# timeout: 120
+# timeout: 600
 # shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
@@ -23,7 +23,7 @@ INI
 refused() {
   local pattern=$1 rc=0 last
   shift
-  timeout 30 "$KX_BROKER" "$@" >"$KX_TMP/out" 2>"$KX_TMP/err" </dev/null || rc=$?
+  timeout 60 "$KX_BROKER" "$@" >"$KX_TMP/out" 2>"$KX_TMP/err" </dev/null || rc=$?
   last=$(tail -n 1 "$KX_TMP/err")
   assert_eq 2 "$rc" "exit code of: $*: $last"
   [[ $last == "kaelix: "* ]] || fail "the last line on stderr is not ours: $last"

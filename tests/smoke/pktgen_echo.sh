@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# timeout: 120
-# The generator's echo mode against testpmd macswap over memif: everything comes back, is verified, and the result
-# file says so; its bad options are refused with one line.
+# timeout: 600
+# The generator's echo mode against testpmd macswap over memif: what comes back is right, what does not is counted, and
+# the result file says so; its bad options are refused with one line. How many frames the reflector loses depends on
+# how busy the machine is, and decides nothing here.
 # shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 need_cmd dpdk-testpmd python3
@@ -24,9 +25,26 @@ refused() {
 refused --frame-bytes 59
 refused --no-such-option 1
 refused --mode echo --rate 0
-"$KX_PKTGEN" -- --help | grep -q -- --frame-bytes
+grep -q -- --frame-bytes <<<"$("$KX_PKTGEN" -- --help)"
 
-# echo NAME SECONDS ARG...
+value() {
+  python3 "$KX_ROOT/bench/lib/stats.py" get "$KX_TMP/$1.json" "${@:2}"
+}
+
+# check_books NAME RC: all that was sent came back right or is lost; exit code 0 when nothing is, else 1.
+check_books() {
+  local key lost
+  for key in duplicated reordered corrupt foreign failed; do
+    assert_eq 0 "$(value "$1" $key)" "$1: $key"
+  done
+  lost=$(value "$1" lost)
+  assert_eq "$(value "$1" sent)" $(($(value "$1" received) + lost)) "$1: received + lost"
+  assert_eq $((lost > 0)) "$2" "$1: exit code of the generator, of whose frames $lost are lost"
+  [ "$(value "$1" received)" -gt 0 ] || fail "$1: nothing came back"
+  [ "$(value "$1" latency_ns count)" -gt 0 ] || fail "$1: no latency"
+}
+
+# run_echo NAME SECONDS ARG...
 run_echo() {
   local name=$1 seconds=$2
   shift 2
@@ -35,7 +53,7 @@ run_echo() {
     "--vdev=net_memif0,role=server,id=0,socket=$KX_TMP/wire,socket-abstract=no" -- --mode echo --ready "$KX_TMP/ready" --seconds "$seconds" \
     --json "$KX_TMP/$name.json" "$@"
   local generator=$BG_PID
-  wait_for "[ -e $KX_TMP/ready ]" 30
+  wait_for "[ -e $KX_TMP/ready ] || ! kill -0 $generator" 60
   # testpmd ends when its input does.
   mkfifo "$KX_TMP/in-$name"
   # shellcheck disable=SC2016 # for the inner shell
@@ -45,31 +63,21 @@ run_echo() {
     "--vdev=net_memif0,role=client,id=0,socket=$KX_TMP/wire,socket-abstract=no${copy[*]:+,zero-copy=yes}" -- \
     --forward-mode=macswap --auto-start --total-num-mbufs=16384 --no-mlockall
   local reflector=$BG_PID
-  wait_bg "$generator" 60
-  assert_eq 0 "$BG_RC" "exit code of the generator ($name)"
+  wait_bg "$generator" 120
+  local rc=$BG_RC
+  [ -s "$KX_TMP/$name.json" ] || fail "$name: exit $rc of the generator and no result"
   echo 1<>"$KX_TMP/in-$name"
-  wait_bg "$reflector" 20
-}
-
-value() {
-  python3 "$KX_ROOT/bench/lib/stats.py" get "$KX_TMP/$1.json" "${@:2}"
+  wait_bg "$reflector" 60
+  [ "$BG_RC" -eq 0 ] || echo "testpmd ended with $BG_RC, after its peer had"
+  check_books "$name" "$rc"
 }
 
 run_echo max 1 --frame-bytes 1370 --verify full
-# A reflector drops what finds its ring of 1024 full: at this rate a stop of 0.1 s, which a busy machine may have.
 run_echo poisson 2 --frame-bytes 218 --rate 10k --arrivals poisson --verify full
 
-for name in max poisson; do
-  for key in lost duplicated reordered corrupt; do
-    assert_eq 0 "$(value $name $key)" "$name: $key"
-  done
-  assert_eq "$(value $name sent)" "$(value $name received)" "$name: all came back"
-done
 assert_eq 1370 "$(value max frame_bytes)" "frame size"
 assert_eq null "$(value max offered_per_s)" "nothing is offered without a schedule"
 assert_eq 10000 "$(value poisson offered_per_s)" "offered rate"
-[ "$(value max received)" -gt 10000 ] || fail "only $(value max received) frames in a second"
-# 20,000 samples: p99 needs 10,000 of them, p99.9 100,000.
-[ "$(value poisson latency_ns p99)" != null ] || fail "no p99"
+# 20,000 samples are expected: p99.9 needs 100,000.
 assert_eq null "$(value poisson latency_ns p999)" "p99.9 of too few samples"
 echo "echo: $(value max frames_per_s) frames/s of 1370 B"

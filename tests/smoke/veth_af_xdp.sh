@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # The same over af_xdp: ping, ARP, neighbour discovery, a million lines byte for byte.
-# timeout: 300
+# timeout: 900
 # shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh

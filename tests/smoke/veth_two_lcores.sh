@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Two data lcores behind a port with one queue: frames for the second are handed over, and what it sends leaves
 # through the first. Once with both polling, once with a partition lcore that only rings feed.
-# timeout: 300
+# timeout: 900
 # shellcheck source=tests/smoke/_init.sh
 . "$(dirname "$0")/_init.sh"
 # shellcheck source=tests/smoke/_broker.sh
@@ -26,7 +26,7 @@ overrun = block
 INI
   broker_start --no-huge --lcores '0@0,1@0,2@1' --vdev "net_af_packet0,iface=$VETH"
   veth_ping
-  in_ns host "$KX_CLI" ping -b 10.77.0.1 --count 20
+  in_ns host "$KX_CLI" ping -b 10.77.0.1 --count 20 --timeout 60000
   SORTED=1 veth_lines 400000 lines
   for lcore in 1 2; do
     local stats
