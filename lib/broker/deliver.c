@@ -334,13 +334,13 @@ static enum step deliver_repair(
 		repair_next(sub);
 		return STEP_SENT;
 	}
-	kx_count(&b->counters.repaired_frames, 1);
 	if (slice.large_bytes != 0) {
 		uint32_t to = r->end_byte == 0 ? slice.large_bytes : KX_MIN(r->end_byte, slice.large_bytes);
 		uint32_t end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
 
 		if (end == 0)
 			return STEP_LATER;
+		kx_count(&b->counters.repaired_frames, 1);
 		r->from_byte = end;
 		if (end >= to) {
 			r->from_byte = r->end_byte = 0;
@@ -355,6 +355,7 @@ static enum step deliver_repair(
 	}
 	if (!send_slice_frame(b, s, sub, &slice))
 		return STEP_LATER;
+	kx_count(&b->counters.repaired_frames, 1);
 	r->offset = slice.next_offset;
 	return STEP_SENT;
 }

@@ -9,14 +9,11 @@ uint64_t next_pkt(struct session *s, uint32_t *floor_delta)
 	return pkt_no;
 }
 
+/* A failure is charged by the transport. */
 static bool out_buffer(struct kx_broker *b, uint32_t body_bytes, struct out *o)
 {
 	o->buf = b->ops->alloc(b->tx, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, &o->data);
-	if (kx_likely(o->buf != NULL))
-		return true;
-	kx_count(&b->config.ledger->built, 1);
-	kx_ledger_drop(b->config.ledger, KX_DROP_TX_NO_BUFFER);
-	return false;
+	return kx_likely(o->buf != NULL);
 }
 
 bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, uint32_t handle,

@@ -88,7 +88,9 @@ struct kx_transport_ops {
 	void (*release)(void *transport, struct kx_frame *frames, unsigned int n);
 	/**
 	 * An empty buffer with room for `bytes` of KXP frame, 8-byte aligned.
-	 * @return handle and *data, or NULL when there is none (the caller tries again in a later turn).
+	 * @return handle and *data, or NULL when there is none (the caller tries again in a later turn). The
+	 * transport of a broker charges that to its ledger, as one frame built and dropped for TX_NO_BUFFER;
+	 * the broker does not.
 	 */
 	void *(*alloc)(void *transport, uint32_t bytes, uint8_t **data);
 	/** Give back a buffer of alloc() unsent. */

@@ -12,7 +12,14 @@
 
 static void *rig_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 {
-	(void)ctx;
+	struct rig *r = ctx;
+
+	if (r->no_buffers > 0) {
+		r->no_buffers--;
+		kx_count(&r->ledger.built, 1);
+		kx_ledger_drop(&r->ledger, KX_DROP_TX_NO_BUFFER);
+		return NULL;
+	}
 	*data = malloc(bytes);
 	return *data;
 }

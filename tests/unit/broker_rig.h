@@ -25,6 +25,7 @@ struct rig {
 	uint64_t now_ns;
 	unsigned int room;	 /* frames the port takes a turn */
 	unsigned int rx_buffers; /* received buffers the broker forwarded */
+	unsigned int no_buffers; /* the next allocations fail, and are charged as the worker does */
 	struct rig_sent sent[RIG_SENT_MAX];
 	unsigned int sent_count;
 };

@@ -144,7 +144,17 @@ static void node_release(void *ctx, struct kx_frame *frames, unsigned int n)
 /* A buffer knows how long it is: writing beyond it is found by ASan. */
 static void *node_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 {
-	(void)ctx;
+	struct node *n = ctx;
+
+	if (chance(n->net, n->net->no_buffer)) {
+		n->no_buffers++;
+		for (uint32_t i = 0; i < n->net->lcore_count; i++)
+			if (n == &n->net->lcores[i]) {
+				kx_count(&n->net->ledgers[i].built, 1);
+				kx_ledger_drop(&n->net->ledgers[i], KX_DROP_TX_NO_BUFFER);
+			}
+		return NULL;
+	}
 	*data = malloc(bytes);
 	return *data;
 }

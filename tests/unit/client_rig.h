@@ -19,6 +19,7 @@ struct node {
 	struct kx_addr addr;
 	struct kx_frame inbox[NET_INBOX];
 	uint32_t head, count;
+	uint64_t no_buffers;	  /* allocations that failed */
 	bool dead;		  /* what is sent to it is lost */
 	uint64_t asleep_until_ns; /* not scheduled: what is sent to it waits */
 };
@@ -31,6 +32,7 @@ struct flight {
 struct net {
 	/* per mille of datagrams */
 	uint32_t loss, duplicate, reorder, corrupt;
+	uint32_t no_buffer; /* per mille of allocations */
 	uint64_t delay_ns, jitter_ns;
 	/* a program's say on each datagram: false loses it */
 	bool (*filter)(struct net *net, const struct flight *f, const struct kx_frame_hdr *h);

@@ -67,6 +67,22 @@ static void test_many_partitions_and_lcores(void **state)
 	lossy(31, 50, "four", 4, 4);
 }
 
+/* Every fifth frame finds no buffer, on both sides: later, never lost, and charged once. */
+static void test_buffers_run_out(void **state)
+{
+	struct pair p = {.net = net_new(pair_ini, 1, 2, 32)};
+	const struct kx_ledger *l = &p.net->ledgers[0];
+
+	(void)state;
+	pair_open(&p, "one", 50000);
+	p.net->no_buffer = 200;
+	pair_send_all(&p, 12000, 1, 30);
+	assert_true(p.net->hubs[0].no_buffers > 50 && p.net->lcores[0].no_buffers > 50);
+	assert_int_equal(l->drop[KX_DROP_TX_NO_BUFFER], p.net->lcores[0].no_buffers);
+	assert_int_equal(l->built, l->sent + p.net->lcores[0].no_buffers);
+	net_free(p.net);
+}
+
 /* ---- shapes of messages */
 
 static void test_large_messages(void **state)
@@ -306,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_one_percent),
 		cmocka_unit_test(test_ten_percent),
 		cmocka_unit_test(test_many_partitions_and_lcores),
+		cmocka_unit_test(test_buffers_run_out),
 		cmocka_unit_test(test_large_messages),
 		cmocka_unit_test(test_keys_headers_timestamps),
 		cmocka_unit_test(test_claim_and_commit),
