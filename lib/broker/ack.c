@@ -27,7 +27,7 @@ bool ack_commit(struct kx_broker *b, struct session *s)
 	receipt_fill(b, s, r);
 	r->entry_count = s->dirty_count;
 	for (uint32_t i = 0; i < s->dirty_count; i++) {
-		const struct kx_producer *st = &b->topics.producers[s->dirty[i]];
+		const struct kx_producer_state *st = &b->topics.producers[s->dirty[i]];
 
 		e[i] = (struct kx_commit_entry){.partition = st->partition,
 			.level = KX_MEMORY,

@@ -162,7 +162,8 @@ void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_
 enum kx_drop produce_frame(
 	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v);
 /* Store what waited for the producer's next sequence. */
-void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st);
+void produce_drain(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer_state *st);
 /* Go on with those that could not be stored at once. */
 unsigned int produce_drain_poll(struct kx_broker *b);
 /* The session ends: what its producers sent ahead of a gap will never be stored. */
@@ -182,7 +183,8 @@ int frag_create(struct kx_broker *b);
 void frag_destroy(struct kx_broker *b);
 unsigned int frag_poll(struct kx_broker *b);
 /* Store a complete large batch in its turn. 0, or -ENOSPC: no room yet. */
-int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer *st, uint32_t reassembly);
+int frag_store(
+	struct kx_broker *b, struct kx_partition *p, struct kx_producer_state *st, uint32_t reassembly);
 void frag_drop(struct kx_broker *b, uint32_t reassembly);
 void frag_drop_session(struct kx_broker *b, const struct session *s);
 

@@ -248,7 +248,7 @@ static bool record_fills(const struct kx_broker *b, const struct kx_batch_hdr *h
 
 static bool header_holds(const struct kx_broker *b, const struct reassembly *r)
 {
-	const struct kx_producer *st = &b->topics.producers[r->producer];
+	const struct kx_producer_state *st = &b->topics.producers[r->producer];
 	const struct kx_batch_hdr *h = batch_of(b, r);
 	uint32_t max = b->config.conf->topics[kx_topics_partition(&b->topics, r->partition)->topic]
 			       .max_message_bytes;
@@ -280,7 +280,7 @@ static bool verify_some(const struct kx_broker *b, struct reassembly *r)
 static void verified(struct kx_broker *b, uint32_t index)
 {
 	struct reassembly *r = &b->reassemblies[index];
-	struct kx_producer *st = &b->topics.producers[r->producer];
+	struct kx_producer_state *st = &b->topics.producers[r->producer];
 	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
 	struct session *s = session_of(b, r->session);
 
@@ -325,7 +325,7 @@ static bool store_copy(struct kx_broker *b, struct kx_partition *p, uint32_t ind
 	return true;
 }
 
-int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer *st, uint32_t index)
+int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_state *st, uint32_t index)
 {
 	struct reassembly *r = &b->reassemblies[index];
 	uint64_t offset = p->log.next_offset;

@@ -67,7 +67,7 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 {
 	struct session_part *part = &s->parts[partition & (SESSION_PARTS - 1)];
 	struct kx_partition *p = kx_topics_partition(&b->topics, partition);
-	const struct kx_producer *st;
+	const struct kx_producer_state *st;
 	uint32_t i;
 
 	*out = p;
@@ -102,8 +102,8 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 
 /* Append in the producer's order; trims where the topic says so. False: no room. `h` gets the header as
  * stored. */
-static bool append(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st,
-	const struct kx_batch_hdr *batch, struct kx_batch_hdr *h)
+static bool append(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	struct kx_producer_state *st, const struct kx_batch_hdr *batch, struct kx_batch_hdr *h)
 {
 	const struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns, h);
 
@@ -131,8 +131,8 @@ static bool append(struct kx_broker *b, struct session *s, struct kx_partition *
 }
 
 /* The held batch at the list's head is next. False: it stays (no room). */
-static bool store_held(
-	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st, uint32_t held)
+static bool store_held(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	struct kx_producer_state *st, uint32_t held)
 {
 	struct kx_held *h = &b->topics.held[held];
 	struct kx_batch_hdr stored;
@@ -155,7 +155,7 @@ static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t he
 		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
 }
 
-static void drain_later(struct kx_broker *b, const struct session *s, struct kx_producer *st)
+static void drain_later(struct kx_broker *b, const struct session *s, struct kx_producer_state *st)
 {
 	if (st->drain_listed || st->held_head == KX_NONE ||
 		b->topics.held[st->held_head].first_seq > st->next_seq || b->drain_count == b->drain_size)
@@ -165,7 +165,8 @@ static void drain_later(struct kx_broker *b, const struct session *s, struct kx_
 		(struct drain){.producer = (uint32_t)(st - b->topics.producers), .session = s->slot};
 }
 
-void produce_drain(struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer *st)
+void produce_drain(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer_state *st)
 {
 	for (int i = 0; i < DRAINS_PER_FRAME && st->held_head != KX_NONE; i++) {
 		uint32_t held = st->held_head;
@@ -192,7 +193,7 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 	b->drain_count = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		struct drain d = b->drain_list[i];
-		struct kx_producer *st = &b->topics.producers[d.producer];
+		struct kx_producer_state *st = &b->topics.producers[d.producer];
 		struct session *s = session_of(b, d.session);
 		uint64_t before = st->next_seq;
 
@@ -211,7 +212,7 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 void produce_abandon(struct kx_broker *b, struct session *s)
 {
 	while (s->producers != KX_NONE) {
-		struct kx_producer *st = &b->topics.producers[s->producers];
+		struct kx_producer_state *st = &b->topics.producers[s->producers];
 		struct kx_partition *p = kx_topics_partition(&b->topics, st->partition);
 
 		while (st->held_head != KX_NONE) {
@@ -227,7 +228,7 @@ void produce_abandon(struct kx_broker *b, struct session *s)
 }
 
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,
-	struct kx_producer *st, const struct kx_batch_hdr *batch)
+	struct kx_producer_state *st, const struct kx_batch_hdr *batch)
 {
 	int rc;
 
@@ -251,7 +252,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	uint32_t producer, struct kx_frame *f, const struct kx_batch_hdr *batch, bool alone)
 {
-	struct kx_producer *st = &b->topics.producers[producer];
+	struct kx_producer_state *st = &b->topics.producers[producer];
 	struct kx_batch_hdr stored;
 
 	if (kx_unlikely(batch->first_seq < st->next_seq)) {

@@ -36,7 +36,7 @@ struct kx_producer_batch {
 	uint64_t base_offset;
 };
 /** What is remembered of a (producer, partition) pair. 216 bytes. */
-struct kx_producer {
+struct kx_producer_state {
 	uint64_t producer_id; /**< 0: free entry */
 	uint64_t next_seq;    /**< sequence of the next message */
 	uint64_t next_offset; /**< one beyond the last stored message */
@@ -127,7 +127,7 @@ struct kx_topic_table {
 	struct kx_partition *partitions; /**< those of this lcore: id / lcore_count */
 	uint32_t partition_count;
 	struct kx_partition_offsets *offsets; /**< of all partitions, by id; shared by the lcores */
-	struct kx_producer *producers;
+	struct kx_producer_state *producers;
 	struct kx_map producer_map;
 	uint32_t producer_count, producer_free;
 	struct kx_held *held;
@@ -167,21 +167,22 @@ uint32_t kx_producer_find(const struct kx_topic_table *t, uint64_t producer_id, 
 uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
 	uint64_t now_ns, uint64_t idle_ns);
 /** Remember a stored batch. */
-void kx_producer_stored(struct kx_producer *p, uint64_t first_seq, uint32_t records, uint64_t base_offset);
+void kx_producer_stored(
+	struct kx_producer_state *p, uint64_t first_seq, uint32_t records, uint64_t base_offset);
 
 /**
  * Hold a batch that is ahead of its producer's next sequence. Copies it (large == KX_NONE), or keeps the
  * reassembly.
  * @return 0; -EEXIST (that sequence is held already); -ENOBUFS
  */
-int kx_hold(struct kx_topic_table *t, struct kx_producer *p, const struct kx_batch_hdr *batch,
+int kx_hold(struct kx_topic_table *t, struct kx_producer_state *p, const struct kx_batch_hdr *batch,
 	uint64_t first_seq, uint32_t large);
 static inline struct kx_batch_hdr *kx_held_batch(const struct kx_topic_table *t, uint32_t held)
 {
 	return (struct kx_batch_hdr *)(t->held_memory + (uint64_t)held * t->held_slot_bytes);
 }
 /** Take the first held batch off the list. @return held index; give it back with kx_held_free(). */
-uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer *p);
+uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p);
 void kx_held_free(struct kx_topic_table *t, uint32_t held);
 
 /** @return subscription index linked to its partition, or KX_NONE when the table is full. */

@@ -24,7 +24,7 @@ uint32_t kx_producer_find(const struct kx_topic_table *t, uint64_t producer_id, 
 
 static void producer_drop(struct kx_topic_table *t, uint32_t i)
 {
-	struct kx_producer *p = &t->producers[i];
+	struct kx_producer_state *p = &t->producers[i];
 
 	while (p->held_head != KX_NONE)
 		kx_held_free(t, kx_held_pop(t, p));
@@ -59,7 +59,7 @@ uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_
 	uint64_t now_ns, uint64_t idle_ns)
 {
 	uint32_t i = kx_producer_find(t, producer_id, partition);
-	struct kx_producer *p;
+	struct kx_producer_state *p;
 
 	if (i != KX_NONE)
 		return i;
@@ -70,7 +70,7 @@ uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_
 		return KX_NONE;
 	p = &t->producers[i];
 	t->producer_free = p->next;
-	*p = (struct kx_producer){.producer_id = producer_id,
+	*p = (struct kx_producer_state){.producer_id = producer_id,
 		.producer_epoch = epoch,
 		.partition = partition,
 		.held_head = KX_NONE,
@@ -79,7 +79,8 @@ uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_
 	return i;
 }
 
-void kx_producer_stored(struct kx_producer *p, uint64_t first_seq, uint32_t records, uint64_t base_offset)
+void kx_producer_stored(
+	struct kx_producer_state *p, uint64_t first_seq, uint32_t records, uint64_t base_offset)
 {
 	p->history[p->history_at++ % KX_PRODUCER_HISTORY] =
 		(struct kx_producer_batch){.first_seq = first_seq, .base_offset = base_offset};
@@ -87,7 +88,7 @@ void kx_producer_stored(struct kx_producer *p, uint64_t first_seq, uint32_t reco
 	p->next_offset = base_offset + records;
 }
 
-int kx_hold(struct kx_topic_table *t, struct kx_producer *p, const struct kx_batch_hdr *batch,
+int kx_hold(struct kx_topic_table *t, struct kx_producer_state *p, const struct kx_batch_hdr *batch,
 	uint64_t first_seq, uint32_t large)
 {
 	uint32_t *link = &p->held_head;
@@ -115,7 +116,7 @@ int kx_hold(struct kx_topic_table *t, struct kx_producer *p, const struct kx_bat
 	return 0;
 }
 
-uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer *p)
+uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p)
 {
 	uint32_t slot = p->held_head;
 
