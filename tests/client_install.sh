@@ -29,6 +29,10 @@ export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
 # Only what the version script names leaves the library.
 foreign=$(nm -D --defined-only "$libdir/libkaelix.so" | awk '{ print $3 }' | grep -v -E '^(kx_|KAELIX_)')
 [ -z "$foreign" ] || fail "exported besides kx_: $(echo "$foreign" | head -n 5 | xargs)"
+# A program that links the client statically keeps every other name for itself.
+[ -e "$KX_BUILD/lib/libkx_client.a" ] || fail "no libkx_client.a in $KX_BUILD/lib"
+foreign=$(nm -g --defined-only "$KX_BUILD/lib/libkx_client.a" | awk 'NF == 3 { print $3 }' | grep -v -E '^kxc?_' || true)
+[ -z "$foreign" ] || fail "global in the static library besides kx_ and kxc_: $(echo "$foreign" | head -n 5 | xargs)"
 
 cat >"$dir/hello.c" <<'PROGRAM'
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-int channel_init(struct channel *ch, struct kx_client *c)
+int kxc_channel_init(struct channel *ch, struct kx_client *c)
 {
 	struct kx_hub *hub = c->hub;
 
@@ -39,13 +39,13 @@ static void unlist_ready(struct channel *ch)
 	ch->ready = false;
 }
 
-void channel_fini(struct channel *ch)
+void kxc_channel_fini(struct channel *ch)
 {
 	struct kx_hub *hub = ch->hub;
 
 	if (hub != NULL) {
 		unlist_ready(ch);
-		timer_stop(&hub->timers, &ch->timer);
+		kxc_timer_stop(&hub->timers, &ch->timer);
 		hub->channels[ch->index] = NULL;
 		hub->channel_free[hub->channel_free_count++] = ch->index;
 	}
@@ -53,12 +53,12 @@ void channel_fini(struct channel *ch)
 	free(ch->retx);
 }
 
-void channel_arm(struct channel *ch, uint64_t due_ns)
+void kxc_channel_arm(struct channel *ch, uint64_t due_ns)
 {
-	timer_arm(&ch->hub->timers, &ch->timer, due_ns);
+	kxc_timer_arm(&ch->hub->timers, &ch->timer, due_ns);
 }
 
-bool channel_begin(
+bool kxc_channel_begin(
 	struct channel *ch, enum kx_frame_type type, uint32_t body_bytes, uint64_t now_ns, struct out *o)
 {
 	struct kx_hub *hub = ch->hub;
@@ -78,7 +78,7 @@ bool channel_begin(
 	return true;
 }
 
-void channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64_t now_ns)
+void kxc_channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64_t now_ns)
 {
 	struct kx_hub *hub = ch->hub;
 	uint32_t bytes = FRAME_HDR + body_bytes;
@@ -92,7 +92,7 @@ void channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64
 		hub->room--;
 }
 
-void channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns)
+void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns)
 {
 	*r = (struct kx_receipt){0};
 	kx_rxwin_receipt(&ch->rx, now_ns, r);
@@ -113,7 +113,7 @@ static void window_reset(struct channel *ch)
 	ch->ask_due_ns = 0;
 }
 
-void channel_opened(struct channel *ch, uint64_t now_ns)
+void kxc_channel_opened(struct channel *ch, uint64_t now_ns)
 {
 	window_reset(ch);
 	ch->state = CH_OPEN;
@@ -121,7 +121,7 @@ void channel_opened(struct channel *ch, uint64_t now_ns)
 	ch->last_rx_ns = ch->last_tx_ns = now_ns;
 	channel_ready(ch);
 	if (ch->client->active != NULL) /* requests that waited for it */
-		timer_arm(&ch->hub->timers, &ch->client->timer, now_ns);
+		kxc_timer_arm(&ch->hub->timers, &ch->client->timer, now_ns);
 }
 
 /* All that was sent on this channel is to be sent again on its next session. */
@@ -137,7 +137,7 @@ static void requeue_parts(struct channel *ch)
 			if (p->parts[k].ch != ch)
 				continue;
 			p->parts[k].send_listed = false;
-			part_requeue(&p->parts[k]);
+			kxc_part_requeue(&p->parts[k]);
 		}
 	}
 }
@@ -159,12 +159,12 @@ static void forget_session(struct channel *ch)
 		hub->last_ch = NULL;
 	ch->credit_head = ch->gap_head = NULL;
 	for (struct sub *s = ch->subs; s != NULL; s = s->ch_next)
-		sub_wait(s);
+		kxc_sub_wait(s);
 	requeue_parts(ch);
 	window_reset(ch);
 }
 
-void channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns)
+void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
 	bool was_up = ch == &c->channels[0] && c->connected;
@@ -172,7 +172,7 @@ void channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint
 	if (ch->state == CH_UNUSED)
 		return;
 	forget_session(ch);
-	setup_start(ch, now_ns);
+	kxc_setup_start(ch, now_ns);
 	ch->retry_ns = now_ns + wait_ns;
 	ch->have_path = false;
 	if (!was_up)
@@ -180,31 +180,32 @@ void channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint
 	c->connected = false;
 	c->connect_failed = false;
 	c->connect_ns = now_ns;
-	timer_arm(&c->hub->timers, &c->timer, now_ns + c->opts.connect_timeout_ns);
+	kxc_timer_arm(&c->hub->timers, &c->timer, now_ns + c->opts.connect_timeout_ns);
 	if (why != KX_OK)
-		client_event(c, &(struct kx_event){.type = KX_EVENT_DISCONNECTED, .result = why});
+		kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_DISCONNECTED, .result = why});
 	if (c->opts.no_reconnect) {
 		c->down = true;
-		client_identity_lost(c, why == KX_LOST ? KX_LOST : KX_UNKNOWN_FATE, why == KX_LOST, now_ns);
-		channel_close(ch, now_ns);
+		kxc_client_identity_lost(
+			c, why == KX_LOST ? KX_LOST : KX_UNKNOWN_FATE, why == KX_LOST, now_ns);
+		kxc_channel_close(ch, now_ns);
 	}
 }
 
-void channel_close(struct channel *ch, uint64_t now_ns)
+void kxc_channel_close(struct channel *ch, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
 	struct out o;
 
 	if (ch->state == CH_UNUSED)
 		return;
-	if (ch->state == CH_OPEN && channel_begin(ch, KX_CLOSE, sizeof(struct kx_close), now_ns, &o)) {
+	if (ch->state == CH_OPEN && kxc_channel_begin(ch, KX_CLOSE, sizeof(struct kx_close), now_ns, &o)) {
 		*(struct kx_close *)o.body = (struct kx_close){.code = KX_CODE_OK};
-		channel_send(ch, &o, sizeof(struct kx_close), now_ns);
+		kxc_channel_send(ch, &o, sizeof(struct kx_close), now_ns);
 	}
 	forget_session(ch);
 	ch->state = CH_UNUSED;
 	ch->have_path = false;
-	timer_stop(&ch->hub->timers, &ch->timer);
+	kxc_timer_stop(&ch->hub->timers, &ch->timer);
 	if (ch == &c->channels[0])
 		c->connected = false;
 	else
@@ -232,14 +233,14 @@ static unsigned int send_heartbeat(struct channel *ch, uint64_t now_ns)
 	struct out o;
 	uint32_t ref;
 
-	if (!channel_begin(ch, KX_HEARTBEAT, sizeof(struct kx_receipt), now_ns, &o)) {
+	if (!kxc_channel_begin(ch, KX_HEARTBEAT, sizeof(struct kx_receipt), now_ns, &o)) {
 		/* no number left: what is oldest takes a new one, which tells the floor too */
 		if (!kx_txwin_open_reserve(&ch->tx) && kx_txwin_take(&ch->tx, ch->tx.floor_pkt, &ref))
-			transmit_retx_push(ch, ref);
+			kxc_transmit_retx_push(ch, ref);
 		return 0;
 	}
-	channel_fill_receipt(ch, (struct kx_receipt *)o.body, now_ns);
-	channel_send(ch, &o, sizeof(struct kx_receipt), now_ns);
+	kxc_channel_fill_receipt(ch, (struct kx_receipt *)o.body, now_ns);
+	kxc_channel_send(ch, &o, sizeof(struct kx_receipt), now_ns);
 	return 1;
 }
 
@@ -271,12 +272,12 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 	part->stalls++;
 	part->progress_ns = now_ns;
 	if (s->large == NONE) {
-		transmit_retx_push(part->ch, slot_ref(p, part->head));
+		kxc_transmit_retx_push(part->ch, slot_ref(p, part->head));
 		return;
 	}
 	part->ch->large_unacked += p->larges[s->large].parts;
 	for (uint32_t i = 0; i < p->larges[s->large].parts; i++)
-		transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | i);
+		kxc_transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | i);
 }
 
 static void look_for_stalls(struct channel *ch, uint64_t now_ns)
@@ -302,7 +303,7 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 	ch->stall_due_ns = any ? now_ns + STALL_FIRST / 2 : UINT64_MAX;
 }
 
-unsigned int channel_service(struct channel *ch, uint64_t now_ns)
+unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 {
 	unsigned int work;
 	uint64_t due;
@@ -310,17 +311,17 @@ unsigned int channel_service(struct channel *ch, uint64_t now_ns)
 	if (kx_unlikely(ch->state != CH_OPEN)) {
 		if (ch->state == CH_UNUSED)
 			return 0;
-		setup_service(ch, now_ns);
+		kxc_setup_service(ch, now_ns);
 		return 1;
 	}
 	if (kx_unlikely(now_ns > ch->last_rx_ns + ch->idle_ns)) {
-		channel_down(ch, KX_TIMED_OUT, 0, now_ns);
+		kxc_channel_down(ch, KX_TIMED_OUT, 0, now_ns);
 		return 1;
 	}
-	work = ch->ask_due_ns <= now_ns ? subs_service(ch, now_ns) : 0;
-	work += repair_service(ch, now_ns);
+	work = ch->ask_due_ns <= now_ns ? kxc_subs_service(ch, now_ns) : 0;
+	work += kxc_repair_service(ch, now_ns);
 	look_for_stalls(ch, now_ns);
-	work += transmit(ch, now_ns);
+	work += kxc_transmit(ch, now_ns);
 	work += silence(ch, now_ns);
 	due = KX_MIN(ch->last_rx_ns + ch->idle_ns + 1, ch->last_tx_ns + ch->heartbeat_ns);
 	due = KX_MIN(due, KX_MIN(probe_due_ns(ch), blocked_due_ns(ch)));
@@ -328,6 +329,6 @@ unsigned int channel_service(struct channel *ch, uint64_t now_ns)
 	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, ch->stall_due_ns));
 	if (kx_likely(ch->timer.pos != 0 && ch->timer.due_ns <= due))
 		return work;
-	channel_arm(ch, KX_MAX(due, now_ns + 1));
+	kxc_channel_arm(ch, KX_MAX(due, now_ns + 1));
 	return work;
 }

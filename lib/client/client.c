@@ -58,7 +58,7 @@ static void client_free(struct kx_client *c)
 {
 	if (c->channels != NULL)
 		for (uint32_t i = 0; i < c->opts.channels_max; i++)
-			channel_fini(&c->channels[i]);
+			kxc_channel_fini(&c->channels[i]);
 	free(c->channels);
 	free(c->producers);
 	free(c->consumers);
@@ -73,7 +73,7 @@ static bool client_alloc(struct kx_client *c)
 	if (!tables_alloc(c))
 		return false;
 	for (uint32_t i = 0; i < c->opts.channels_max; i++)
-		if (channel_init(&c->channels[i], c) != 0)
+		if (kxc_channel_init(&c->channels[i], c) != 0)
 			return false;
 	return true;
 }
@@ -91,7 +91,7 @@ enum kx_result kx_client_open(
 	c->hub = hub;
 	take_opts(c, opts);
 	if (hub->channel_free_count < c->opts.channels_max || !client_alloc(c) ||
-		!timers_reserve(&hub->timers, timer_count(c))) {
+		!kxc_timers_reserve(&hub->timers, timer_count(c))) {
 		client_free(c);
 		return KX_NO_MEMORY;
 	}
@@ -102,8 +102,8 @@ enum kx_result kx_client_open(
 	c->timer.kind = TIMER_CLIENT;
 	c->connect_ns = now_ns;
 	c->channels[0].remote = c->opts.broker;
-	setup_start(&c->channels[0], now_ns);
-	timer_arm(&hub->timers, &c->timer, now_ns + c->opts.connect_timeout_ns);
+	kxc_setup_start(&c->channels[0], now_ns);
+	kxc_timer_arm(&hub->timers, &c->timer, now_ns + c->opts.connect_timeout_ns);
 	*out = c;
 	return KX_OK;
 }
@@ -120,21 +120,21 @@ enum kx_result kx_client_close(struct kx_client *c, uint64_t now_ns)
 	hub->in_callback++; /* the callbacks of what is pending may not open or close anything here */
 	c->closing = true;
 	c->connected = false;
-	requests_fail(c, KX_CLOSED, now_ns);
+	kxc_requests_fail(c, KX_CLOSED, now_ns);
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL)
-			producer_lost(c->producers[i], KX_CLOSED, now_ns);
+			kxc_producer_lost(c->producers[i], KX_CLOSED, now_ns);
 	for (uint32_t i = 0; i < c->opts.channels_max; i++)
-		channel_close(&c->channels[i], now_ns);
+		kxc_channel_close(&c->channels[i], now_ns);
 	hub->in_callback--;
 	hub->ops->flush(hub->tx);
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL)
-			producer_free(c->producers[i]);
+			kxc_producer_free(c->producers[i]);
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
 		if (c->consumers[i] != NULL)
-			consumer_free(c->consumers[i]);
-	timer_stop(&hub->timers, &c->timer);
+			kxc_consumer_free(c->consumers[i]);
+	kxc_timer_stop(&hub->timers, &c->timer);
 	hub->timers.size -= timer_count(c);
 	if (c->prev != NULL)
 		c->prev->next = c->next;
@@ -166,7 +166,7 @@ void kx_client_stats(const struct kx_client *c, struct kx_client_stats *out)
 	out->rtt_min_ns = rtt->valid ? rtt->min_ns : 0;
 }
 
-void client_event(struct kx_client *c, const struct kx_event *e)
+void kxc_client_event(struct kx_client *c, const struct kx_event *e)
 {
 	struct kx_event event = *e;
 
@@ -176,45 +176,45 @@ void client_event(struct kx_client *c, const struct kx_event *e)
 }
 
 /* The first channel is up, identity and info are taken. */
-void client_connected(struct kx_client *c, uint64_t now_ns)
+void kxc_client_connected(struct kx_client *c, uint64_t now_ns)
 {
 	c->connected = true;
 	c->connect_failed = false;
-	client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECTED});
+	kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECTED});
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL && c->producers[i]->state == OPEN_META)
-			producer_ask(c->producers[i], now_ns);
+			kxc_producer_ask(c->producers[i], now_ns);
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
 		if (c->consumers[i] != NULL && c->consumers[i]->state == OPEN_META)
-			consumer_ask(c->consumers[i], now_ns);
+			kxc_consumer_ask(c->consumers[i], now_ns);
 }
 
-void client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns)
+void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns)
 {
 	for (uint32_t i = 1; i < c->opts.channels_max; i++)
 		if (c->channels[i].state != CH_UNUSED)
-			channel_close(&c->channels[i], now_ns);
+			kxc_channel_close(&c->channels[i], now_ns);
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL)
-			producer_lost(c->producers[i], why, now_ns);
+			kxc_producer_lost(c->producers[i], why, now_ns);
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
 		if (c->consumers[i] != NULL)
-			consumer_session_lost(c->consumers[i], new_boot, now_ns);
+			kxc_consumer_session_lost(c->consumers[i], new_boot, now_ns);
 }
 
 static void connect_timeout(struct kx_client *c, uint64_t now_ns)
 {
 	c->connect_failed = true;
-	client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = KX_TIMED_OUT});
+	kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = KX_TIMED_OUT});
 	if (c->opts.no_reconnect) {
 		c->down = true;
-		channel_close(&c->channels[0], now_ns);
+		kxc_channel_close(&c->channels[0], now_ns);
 	}
 }
 
-void client_service(struct kx_client *c, uint64_t now_ns)
+void kxc_client_service(struct kx_client *c, uint64_t now_ns)
 {
-	uint64_t due = requests_service(c, now_ns);
+	uint64_t due = kxc_requests_service(c, now_ns);
 
 	if (!c->connected && !c->connect_failed && !c->down) {
 		uint64_t limit = c->connect_ns + c->opts.connect_timeout_ns;
@@ -225,10 +225,10 @@ void client_service(struct kx_client *c, uint64_t now_ns)
 			due = KX_MIN(due, limit);
 	}
 	if (due != UINT64_MAX)
-		timer_arm(&c->hub->timers, &c->timer, due);
+		kxc_timer_arm(&c->hub->timers, &c->timer, due);
 }
 
-struct channel *client_channel_find(struct kx_client *c, uint32_t lcore)
+struct channel *kxc_client_channel_find(struct kx_client *c, uint32_t lcore)
 {
 	for (uint32_t i = 0; i < c->opts.channels_max; i++)
 		if (c->channels[i].state != CH_UNUSED && c->channels[i].lcore == lcore)
@@ -236,9 +236,9 @@ struct channel *client_channel_find(struct kx_client *c, uint32_t lcore)
 	return NULL;
 }
 
-struct channel *client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns)
+struct channel *kxc_client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns)
 {
-	struct channel *ch = client_channel_find(c, lcore);
+	struct channel *ch = kxc_client_channel_find(c, lcore);
 
 	if (ch != NULL || lcore >= c->info.lcore_count)
 		return ch;
@@ -249,7 +249,7 @@ struct channel *client_channel(struct kx_client *c, uint32_t lcore, uint64_t now
 		ch->lcore = lcore;
 		ch->remote = c->opts.broker;
 		ch->remote.port = (uint16_t)(c->info.base_port + lcore);
-		setup_start(ch, now_ns);
+		kxc_setup_start(ch, now_ns);
 		return ch;
 	}
 	return NULL;

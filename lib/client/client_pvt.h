@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Private to lib/client. One owner: the hub's thread. */
+/* Private to lib/client. One owner: the hub's thread. Global functions begin with kxc_: a program may link us
+ * statically. */
 #ifndef KX_CLIENT_PVT_H
 #define KX_CLIENT_PVT_H
 
@@ -31,10 +32,10 @@ struct timers {
 	uint32_t count, size;
 };
 /* Room for `more` further timers. @return false without memory */
-bool timers_reserve(struct timers *t, uint32_t more);
-void timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns);
-void timer_stop(struct timers *t, struct timer *timer);
-struct timer *timer_pop_due(struct timers *t, uint64_t now_ns);
+bool kxc_timers_reserve(struct timers *t, uint32_t more);
+void kxc_timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns);
+void kxc_timer_stop(struct timers *t, struct timer *timer);
+struct timer *kxc_timer_pop_due(struct timers *t, uint64_t now_ns);
 
 /* ---- producers */
 
@@ -304,19 +305,19 @@ struct kx_hub {
 };
 
 /* ---- client.c */
-void client_event(struct kx_client *c, const struct kx_event *e);
-void client_connected(struct kx_client *c, uint64_t now_ns);
+void kxc_client_event(struct kx_client *c, const struct kx_event *e);
+void kxc_client_connected(struct kx_client *c, uint64_t now_ns);
 /* The broker does not know our producer id any more: nothing pending can be confirmed. */
-void client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
-void client_service(struct kx_client *c, uint64_t now_ns);
+void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
+void kxc_client_service(struct kx_client *c, uint64_t now_ns);
 /* Channel to a data lcore, opened if need be. NULL: no such lcore, or all channels are in use. */
-struct channel *client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns);
-struct channel *client_channel_find(struct kx_client *c, uint32_t lcore);
+struct channel *kxc_client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns);
+struct channel *kxc_client_channel_find(struct kx_client *c, uint32_t lcore);
 
 /* ---- setup.c */
-void setup_start(struct channel *ch, uint64_t now_ns);
-void setup_service(struct channel *ch, uint64_t now_ns);
-void setup_frame(
+void kxc_setup_start(struct channel *ch, uint64_t now_ns);
+void kxc_setup_service(struct channel *ch, uint64_t now_ns);
+void kxc_setup_frame(
 	struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
 
 /* ---- channel.c */
@@ -325,8 +326,8 @@ struct out {
 	uint8_t *body;
 	void *buf;
 };
-int channel_init(struct channel *ch, struct kx_client *c);
-void channel_fini(struct channel *ch);
+int kxc_channel_init(struct channel *ch, struct kx_client *c);
+void kxc_channel_fini(struct channel *ch);
 static inline void channel_ready(struct channel *ch)
 {
 	struct kx_hub *hub = ch->hub;
@@ -341,26 +342,26 @@ static inline void channel_ready(struct channel *ch)
 		hub->ready_head = ch;
 	hub->ready_tail = ch;
 }
-void channel_arm(struct channel *ch, uint64_t due_ns);
+void kxc_channel_arm(struct channel *ch, uint64_t due_ns);
 /* A frame that is not repaired by its number. False: no buffer or the window is full; try again later. */
-bool channel_begin(
+bool kxc_channel_begin(
 	struct channel *ch, enum kx_frame_type type, uint32_t body_bytes, uint64_t now_ns, struct out *o);
-void channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64_t now_ns);
-void channel_opened(struct channel *ch, uint64_t now_ns);
+void kxc_channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, uint64_t now_ns);
+void kxc_channel_opened(struct channel *ch, uint64_t now_ns);
 /* The session is over; `why` is KX_OK when nobody is to be told. Set-up starts anew after `wait_ns`. */
-void channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns);
-void channel_close(struct channel *ch, uint64_t now_ns);
+void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns);
+void kxc_channel_close(struct channel *ch, uint64_t now_ns);
 /* Everything due: set-up, NAKs, credit, repairs, data, probes. @return frames sent. */
-unsigned int channel_service(struct channel *ch, uint64_t now_ns);
-void channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns);
+unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns);
+void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns);
 
 /* ---- transmit.c */
-unsigned int transmit(struct channel *ch, uint64_t now_ns);
-void transmit_retx_push(struct channel *ch, uint32_t ref);
-void transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref);
+unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns);
+void kxc_transmit_retx_push(struct channel *ch, uint32_t ref);
+void kxc_transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref);
 
 /* ---- receive.c */
-void receive_frame(
+void kxc_receive_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
 
 /* ---- slot.c: batches of a partition, from queue to completion */
@@ -376,85 +377,86 @@ static inline uint32_t slot_ref(const struct kx_producer *p, uint32_t slot)
 {
 	return p->index << 24 | slot;
 }
-uint32_t slot_take(struct kx_producer *p);
-void slot_free(struct kx_producer *p, uint32_t slot);
+uint32_t kxc_slot_take(struct kx_producer *p);
+void kxc_slot_free(struct kx_producer *p, uint32_t slot);
 /* Stamp, finish and queue a filled batch. */
-void slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns);
-void part_list_send(struct part *part);
+void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns);
+void kxc_part_list_send(struct part *part);
 /* Send all that is not confirmed again, from the oldest. */
-void part_requeue(struct part *part);
-void part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns);
+void kxc_part_requeue(struct part *part);
+void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns);
 /* Complete everything of a partition without success. */
-void part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns);
-void part_close_batch(struct part *part, uint64_t now_ns);
-struct part *client_part(struct kx_client *c, uint32_t partition_id);
+void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns);
+void kxc_part_close_batch(struct part *part, uint64_t now_ns);
+struct part *kxc_client_part(struct kx_client *c, uint32_t partition_id);
 
 /* ---- large.c */
-uint32_t large_take(struct kx_producer *p, uint32_t bytes);
-void large_free(struct kx_producer *p, uint32_t large);
-uint32_t large_part_bytes(const struct channel *ch);
+uint32_t kxc_large_take(struct kx_producer *p, uint32_t bytes);
+void kxc_large_free(struct kx_producer *p, uint32_t large);
+uint32_t kxc_large_part_bytes(const struct channel *ch);
 
 /* ---- producer.c */
-void producer_ask(struct kx_producer *p, uint64_t now_ns);
-void producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns);
-void producer_linger(struct kx_producer *p, uint64_t now_ns);
-void producer_free(struct kx_producer *p);
+void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns);
+void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns);
+void kxc_producer_linger(struct kx_producer *p, uint64_t now_ns);
+void kxc_producer_free(struct kx_producer *p);
 
 /* ---- consumer.c */
-void consumer_ask(struct kx_consumer *c, uint64_t now_ns);
-void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns);
-void consumer_free(struct kx_consumer *c);
-void sub_wait(struct sub *s); /* its session is gone: subscribe again when there is one */
-void sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns);
-void sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns);
-void sub_attach(struct sub *s, struct channel *ch);
-void sub_detach(struct sub *s);
+void kxc_consumer_ask(struct kx_consumer *c, uint64_t now_ns);
+void kxc_consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns);
+void kxc_consumer_free(struct kx_consumer *c);
+void kxc_sub_wait(struct sub *s); /* its session is gone: subscribe again when there is one */
+void kxc_sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns);
+void kxc_sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns);
+void kxc_sub_attach(struct sub *s, struct channel *ch);
+void kxc_sub_detach(struct sub *s);
 /* SUBSCRIBE what asks. @return frames sent */
-unsigned int subs_service(struct channel *ch, uint64_t now_ns);
-void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns);
-struct sub *sub_find(struct kx_client *c, uint32_t sub_id);
+unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns);
+void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns);
+struct sub *kxc_sub_find(struct kx_client *c, uint32_t sub_id);
 
 /* ---- deliver.c */
-void deliver_frame(
+void kxc_deliver_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
-void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns);
-void deliver_held(struct sub *s, uint64_t now_ns);
-void deliver_drop_held(struct sub *s);
-void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns);
+void kxc_deliver_batch(
+	struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns);
+void kxc_deliver_held(struct sub *s, uint64_t now_ns);
+void kxc_deliver_drop_held(struct sub *s);
+void kxc_sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns);
 
 /* ---- repair.c: credit and NAKs towards the broker */
-void credit_due(struct sub *s, uint64_t due_ns);
-void gap_seen(struct sub *s, uint64_t now_ns);
+void kxc_credit_due(struct sub *s, uint64_t due_ns);
+void kxc_gap_seen(struct sub *s, uint64_t now_ns);
 /* Offsets below `end` may be missing. */
 static inline void hole_below(struct sub *s, uint64_t end)
 {
 	s->hole_top = KX_MAX(s->hole_top, end);
 }
 /* A frame has brought offsets [first, end) that were missing. */
-void hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns);
+void kxc_hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns);
 /* Parts of the batch in turn are coming: only silence makes a hole of the rest. */
-void gap_later(struct sub *s, uint64_t now_ns);
-bool sub_has_gap(const struct sub *s);
-unsigned int repair_service(struct channel *ch, uint64_t now_ns);
+void kxc_gap_later(struct sub *s, uint64_t now_ns);
+bool kxc_sub_has_gap(const struct sub *s);
+unsigned int kxc_repair_service(struct channel *ch, uint64_t now_ns);
 
 /* ---- reassembly.c */
-void reassembly_frame(
+void kxc_reassembly_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
 /* Deliver a complete batch whose turn it is. @return true when there was one */
-bool reassembly_deliver(struct sub *s, uint64_t now_ns);
-void reassembly_drop(struct sub *s, uint64_t below);
-struct reassembly *reassembly_find(struct sub *s, uint64_t first);
-unsigned int reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max);
+bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns);
+void kxc_reassembly_drop(struct sub *s, uint64_t below);
+struct reassembly *kxc_reassembly_find(struct sub *s, uint64_t first);
+unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max);
 
 /* ---- polled.c */
-bool polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);
+bool kxc_polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);
 
 /* ---- request.c */
-void request_start(
+void kxc_request_start(
 	struct request *r, struct kx_client *c, uint8_t type, uint64_t timeout_ns, uint64_t now_ns);
-void request_end(struct request *r);
-uint64_t requests_service(struct kx_client *c, uint64_t now_ns);
-void request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
-void requests_fail(struct kx_client *c, enum kx_result why, uint64_t now_ns);
+void kxc_request_end(struct request *r);
+uint64_t kxc_requests_service(struct kx_client *c, uint64_t now_ns);
+void kxc_request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
+void kxc_requests_fail(struct kx_client *c, enum kx_result why, uint64_t now_ns);
 
 #endif

@@ -92,15 +92,15 @@ static struct sub *sub_take(struct kx_consumer *c)
 	return NULL;
 }
 
-void consumer_free(struct kx_consumer *c)
+void kxc_consumer_free(struct kx_consumer *c)
 {
 	struct kx_client *client = c->client;
 
-	request_end(&c->meta);
+	kxc_request_end(&c->meta);
 	for (uint32_t i = 0; i < c->sub_count; i++) {
 		struct sub *s = &client->subs[c->subs[i]];
 
-		sub_detach(s);
+		kxc_sub_detach(s);
 		free(s->ring);
 		*s = (struct sub){0};
 	}
@@ -133,41 +133,41 @@ enum kx_result kx_consumer_open(struct kx_client *client, const struct kx_consum
 	client->consumers[index] = c;
 	take_opts(c, opts);
 	if (!buffers_alloc(c)) {
-		consumer_free(c);
+		kxc_consumer_free(c);
 		return KX_NO_MEMORY;
 	}
 	if (client->connected)
-		consumer_ask(c, now_ns);
+		kxc_consumer_ask(c, now_ns);
 	*out = c;
 	return KX_OK;
 }
 
 /* Told once. When it is lost the broker names the subscription in its heartbeats, and is told again then. */
-void sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns)
+void kxc_sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns)
 {
 	struct out o;
 
 	if (ch->state != CH_OPEN ||
-		!channel_begin(ch, KX_UNSUBSCRIBE, sizeof(struct kx_unsubscribe), now_ns, &o))
+		!kxc_channel_begin(ch, KX_UNSUBSCRIBE, sizeof(struct kx_unsubscribe), now_ns, &o))
 		return;
 	*(struct kx_unsubscribe *)o.body = (struct kx_unsubscribe){.request_id = sub_id, .sub_id = sub_id};
-	channel_send(ch, &o, sizeof(struct kx_unsubscribe), now_ns);
+	kxc_channel_send(ch, &o, sizeof(struct kx_unsubscribe), now_ns);
 }
 
 static void unsubscribe(struct sub *s, uint64_t now_ns)
 {
 	if ((s->state == SUB_ACTIVE || s->state == SUB_ASKING) && s->ch != NULL)
-		sub_unsubscribe(s->ch, s->id, now_ns);
+		kxc_sub_unsubscribe(s->ch, s->id, now_ns);
 }
 
 /* Go on at `offset` with a new subscription: what the old one was sent and never came can no longer be told
  * from what was not sent, so that its credit cannot be settled. */
-void sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns)
+void kxc_sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns)
 {
 	bool was_ready = s->consumer->was_ready;
 
 	unsubscribe(s, now_ns);
-	sub_wait(s);
+	kxc_sub_wait(s);
 	s->consumer->was_ready = was_ready;
 	s->want = s->next_offset = offset;
 	s->log_end = KX_MAX(s->log_end, offset);
@@ -184,7 +184,7 @@ enum kx_result kx_consumer_close(struct kx_consumer *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->sub_count; i++)
 		unsubscribe(&c->client->subs[c->subs[i]], now_ns);
 	c->client->hub->ops->flush(c->client->hub->tx);
-	consumer_free(c);
+	kxc_consumer_free(c);
 	return KX_OK;
 }
 
@@ -193,7 +193,7 @@ static void failed(struct kx_consumer *c, enum kx_result why, uint32_t code)
 	if (c->state == OPEN_FAILED)
 		return;
 	c->state = OPEN_FAILED;
-	client_event(c->client,
+	kxc_client_event(c->client,
 		&(struct kx_event){
 			.type = KX_EVENT_CONSUMER_FAILED, .result = why, .code = code, .consumer = c});
 }
@@ -219,7 +219,7 @@ static bool take_partition(struct kx_consumer *c, const struct kx_metadata *m,
 
 	if (s == NULL || lcore >= c->client->info.lcore_count)
 		return false;
-	ch = client_channel(c->client, lcore, now_ns);
+	ch = kxc_client_channel(c->client, lcore, now_ns);
 	if (ch == NULL)
 		return false;
 	s->index = e->index;
@@ -232,7 +232,7 @@ static bool take_partition(struct kx_consumer *c, const struct kx_metadata *m,
 	}
 	s->state = SUB_WAIT;
 	c->active_count++; /* here: how many there are */
-	sub_attach(s, ch);
+	kxc_sub_attach(s, ch);
 	ch->ask_due_ns = 0;
 	channel_ready(ch);
 	return true;
@@ -248,7 +248,7 @@ static void answered(struct request *r, enum kx_result result, const struct kx_f
 		return;
 	if (result == KX_TIMED_OUT || result == KX_NOT_CONNECTED) {
 		if (c->client->connected)
-			consumer_ask(c, now_ns);
+			kxc_consumer_ask(c, now_ns);
 		return;
 	}
 	m = v != NULL ? (const struct kx_metadata *)v->body : NULL;
@@ -273,17 +273,17 @@ static void answered(struct request *r, enum kx_result result, const struct kx_f
 		c->state = OPEN_READY; /* READY is told when all of them are subscribed */
 }
 
-void consumer_ask(struct kx_consumer *c, uint64_t now_ns)
+void kxc_consumer_ask(struct kx_consumer *c, uint64_t now_ns)
 {
-	request_end(&c->meta);
+	kxc_request_end(&c->meta);
 	c->active_count = 0;
 	memcpy(c->meta.topic, c->topic, sizeof(c->topic));
 	c->meta.answered = answered;
 	c->meta.owner = c;
-	request_start(&c->meta, c->client, REQ_METADATA, 30 * KX_NS_PER_S, now_ns);
+	kxc_request_start(&c->meta, c->client, REQ_METADATA, 30 * KX_NS_PER_S, now_ns);
 }
 
-void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns)
+void kxc_consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns)
 {
 	(void)now_ns;
 	for (uint32_t i = 0; i < c->sub_count; i++) {
@@ -291,8 +291,8 @@ void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns
 
 		if (s->state == SUB_FREE)
 			continue;
-		sub_wait(s);
-		sub_detach(s);
+		kxc_sub_wait(s);
+		kxc_sub_detach(s);
 		/* what a broker kept in memory only is gone, its offsets begin again */
 		s->reset_position |= new_boot && !s->durable;
 	}
@@ -302,9 +302,9 @@ void consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns
 
 /* ---- a subscription and its channel */
 
-void sub_attach(struct sub *s, struct channel *ch)
+void kxc_sub_attach(struct sub *s, struct channel *ch)
 {
-	sub_detach(s);
+	kxc_sub_detach(s);
 	s->ch = ch;
 	s->in_channel = true;
 	s->ch_prev = NULL;
@@ -322,7 +322,7 @@ static void unlist(struct sub **at, struct sub *s, size_t next_at)
 		*at = *(struct sub **)((char *)s + next_at);
 }
 
-void sub_detach(struct sub *s)
+void kxc_sub_detach(struct sub *s)
 {
 	struct channel *ch = s->ch;
 
@@ -344,13 +344,13 @@ void sub_detach(struct sub *s)
 
 /* Its session is gone, or never was: ask again where we are. The lists of the channel are emptied by the
  * caller, or pass over it. */
-void sub_wait(struct sub *s)
+void kxc_sub_wait(struct sub *s)
 {
 	if (s->state != SUB_ACTIVE && s->state != SUB_ASKING)
 		return;
 	if (s->state == SUB_ACTIVE)
 		s->want = s->next_offset;
-	deliver_drop_held(s);
+	kxc_deliver_drop_held(s);
 	if (s->ch != NULL && s->credit_listed)
 		unlist(&s->ch->credit_head, s, offsetof(struct sub, credit_next));
 	if (s->ch != NULL && s->gap_listed)
@@ -360,7 +360,7 @@ void sub_wait(struct sub *s)
 	s->consumer->was_ready = false;
 }
 
-struct sub *sub_find(struct kx_client *c, uint32_t sub_id)
+struct sub *kxc_sub_find(struct kx_client *c, uint32_t sub_id)
 {
 	uint32_t i = sub_id & 0xffff;
 
@@ -382,21 +382,21 @@ static bool subscribe(struct sub *s, uint64_t now_ns)
 		s->limit_bytes = s->consumer->window;
 		s->asks = 0;
 	}
-	if (!channel_begin(s->ch, KX_SUBSCRIBE, sizeof(struct kx_subscribe), now_ns, &o))
+	if (!kxc_channel_begin(s->ch, KX_SUBSCRIBE, sizeof(struct kx_subscribe), now_ns, &o))
 		return false;
 	*(struct kx_subscribe *)o.body = (struct kx_subscribe){.request_id = s->id,
 		.partition = s->partition,
 		.start_offset = s->reset_position ? KX_OFFSET_EARLIEST : s->want,
 		.limit_bytes = s->limit_bytes,
 		.sub_id = s->id};
-	channel_send(s->ch, &o, sizeof(struct kx_subscribe), now_ns);
+	kxc_channel_send(s->ch, &o, sizeof(struct kx_subscribe), now_ns);
 	s->state = SUB_ASKING;
 	s->ask_ns = now_ns + KX_MIN(REQUEST_FIRST << KX_MIN(s->asks, 8u), REQUEST_SLOW);
 	s->asks++;
 	return true;
 }
 
-unsigned int subs_service(struct channel *ch, uint64_t now_ns)
+unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns)
 {
 	unsigned int n = 0;
 
@@ -418,7 +418,7 @@ unsigned int subs_service(struct channel *ch, uint64_t now_ns)
 
 static void truncated(struct sub *s, uint64_t to)
 {
-	client_event(s->consumer->client,
+	kxc_client_event(s->consumer->client,
 		&(struct kx_event){.type = KX_EVENT_OFFSET_TRUNCATED,
 			.consumer = s->consumer,
 			.partition = s->index,
@@ -444,9 +444,9 @@ static void refused(struct channel *ch, struct sub *s, const struct kx_subscribe
 		b->code);
 }
 
-void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns)
+void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns)
 {
-	struct sub *s = sub_find(ch->client, b->sub_id);
+	struct sub *s = kxc_sub_find(ch->client, b->sub_id);
 	struct kx_consumer *c;
 	uint64_t had;
 
@@ -474,7 +474,7 @@ void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t 
 	}
 	if (had != UINT64_MAX && b->start_offset > had) {
 		c->client->stats.trimmed_messages += b->start_offset - had;
-		client_event(c->client,
+		kxc_client_event(c->client,
 			&(struct kx_event){.type = KX_EVENT_OFFSET_TRIMMED,
 				.consumer = c,
 				.partition = s->index,
@@ -487,7 +487,7 @@ void sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t 
 		if (c->client->subs[c->subs[i]].state != SUB_ACTIVE)
 			return;
 	c->was_ready = true;
-	client_event(c->client,
+	kxc_client_event(c->client,
 		&(struct kx_event){.type = KX_EVENT_CONSUMER_READY, .consumer = c, .count = c->active_count});
 }
 

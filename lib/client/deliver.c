@@ -2,20 +2,21 @@
 /* Deliveries of a subscription: in order to the program, too early ones held, old ones dropped. */
 #include "client_pvt.h"
 
-void sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns)
+void kxc_sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns)
 {
 	uint32_t window = s->consumer->window;
 
 	s->taken_bytes += bytes;
 	/* the first bytes start the clock, an eighth of the window ends the wait */
 	if (s->taken_bytes + window - s->limit_bytes >= window / 8)
-		credit_due(s, now_ns);
+		kxc_credit_due(s, now_ns);
 	else
-		credit_due(s, now_ns + CREDIT_WAIT);
+		kxc_credit_due(s, now_ns + CREDIT_WAIT);
 }
 
 /* One batch whose turn it is: it begins at or before next_offset and ends behind it. */
-void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns)
+void kxc_deliver_batch(
+	struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, bool held, uint64_t now_ns)
 {
 	struct kx_consumer *c = s->consumer;
 	uint32_t skip = (uint32_t)(s->next_offset - b->base_offset);
@@ -29,10 +30,10 @@ void deliver_batch(struct sub *s, const struct kx_batch_hdr *b, uint64_t rx_ns, 
 		.held = held};
 
 	if (c->opts.polled) {
-		if (kx_unlikely(!polled_put(s, b, skip)))
+		if (kx_unlikely(!kxc_polled_put(s, b, skip)))
 			return; /* sent beyond the credit: not taken, so that it is sent again */
 	} else {
-		sub_taken(s, b->batch_bytes, now_ns);
+		kxc_sub_taken(s, b->batch_bytes, now_ns);
 	}
 	s->next_offset = b->base_offset + b->record_count;
 	c->client->stats.messages_received += view.count;
@@ -50,7 +51,7 @@ static void hold_free(struct kx_consumer *c, uint32_t i)
 	c->hold_free_count++;
 }
 
-void deliver_drop_held(struct sub *s)
+void kxc_deliver_drop_held(struct sub *s)
 {
 	struct kx_consumer *c = s->consumer;
 
@@ -62,7 +63,7 @@ void deliver_drop_held(struct sub *s)
 	}
 	s->held_tail = NONE;
 	s->held_count = 0;
-	reassembly_drop(s, UINT64_MAX);
+	kxc_reassembly_drop(s, UINT64_MAX);
 }
 
 /* What is needed last makes room for what is needed before it. False: it is not before. */
@@ -150,7 +151,7 @@ static uint32_t deliver_run(
 		if (kx_unlikely(end <= s->next_offset))
 			s->consumer->client->stats.duplicate_batches++;
 		else
-			deliver_batch(s, b, rx_ns, held, now_ns);
+			kxc_deliver_batch(s, b, rx_ns, held, now_ns);
 		if (kx_unlikely(end > s->next_offset))
 			break; /* not taken */
 		at += b->batch_bytes;
@@ -159,13 +160,13 @@ static uint32_t deliver_run(
 }
 
 /* Deliver what was held, as far as it goes without a hole. */
-void deliver_held(struct sub *s, uint64_t now_ns)
+void kxc_deliver_held(struct sub *s, uint64_t now_ns)
 {
 	struct kx_consumer *c = s->consumer;
 	bool more = true;
 
 	while (more) {
-		more = reassembly_deliver(s, now_ns);
+		more = kxc_reassembly_deliver(s, now_ns);
 		while (s->held_head != NONE && c->holds[s->held_head].first <= s->next_offset) {
 			uint32_t i = s->held_head;
 			const struct hold *h = &c->holds[i];
@@ -212,14 +213,14 @@ static void deliver_early(struct sub *s, const struct kx_frame *f, const struct 
 	if (first <= s->next_offset)
 		hole_below(s, end);
 	else if (hold(s, v->body + done, v->body_bytes - done, first, end, f->rx_ns))
-		hole_filled(s, first, end, v->hdr->pkt_no, now_ns);
-	gap_seen(s, now_ns);
+		kxc_hole_filled(s, first, end, v->hdr->pkt_no, now_ns);
+	kxc_gap_seen(s, now_ns);
 }
 
-void deliver_frame(
+void kxc_deliver_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
-	struct sub *s = sub_find(ch->client, v->hdr->handle);
+	struct sub *s = kxc_sub_find(ch->client, v->hdr->handle);
 	const struct kx_batch_hdr *first = (const struct kx_batch_hdr *)v->body;
 	uint64_t end, before;
 	uint32_t done;
@@ -248,10 +249,10 @@ void deliver_frame(
 	}
 	if (kx_unlikely(s->gap_listed)) {
 		if (s->next_offset != before) {
-			hole_filled(s, before, s->next_offset, v->hdr->pkt_no, now_ns);
-			if (sub_has_gap(s))
-				deliver_held(s, now_ns);
+			kxc_hole_filled(s, before, s->next_offset, v->hdr->pkt_no, now_ns);
+			if (kxc_sub_has_gap(s))
+				kxc_deliver_held(s, now_ns);
 		}
-		gap_seen(s, now_ns);
+		kxc_gap_seen(s, now_ns);
 	}
 }

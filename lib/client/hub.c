@@ -104,9 +104,9 @@ static void reset_frame(struct channel *ch, const struct kx_frame_view *v, uint6
 	if (b->pkt_no >= ch->tx.next_pkt)
 		return;
 	if (b->boot_id == c->boot_id)
-		channel_down(ch, KX_UNKNOWN_FATE, 0, now_ns);
+		kxc_channel_down(ch, KX_UNKNOWN_FATE, 0, now_ns);
 	else
-		channel_down(&c->channels[0], KX_LOST, 0, now_ns);
+		kxc_channel_down(&c->channels[0], KX_LOST, 0, now_ns);
 }
 
 static void one_frame(struct kx_hub *hub, const struct kx_frame *f, uint64_t now_ns)
@@ -121,7 +121,7 @@ static void one_frame(struct kx_hub *hub, const struct kx_frame *f, uint64_t now
 		return;
 	}
 	if (kx_unlikely(v.hdr->conn_id == 0)) {
-		setup_frame(hub, f, &v, now_ns);
+		kxc_setup_frame(hub, f, &v, now_ns);
 		return;
 	}
 	ch = channel_of(hub, f, v.hdr->conn_id);
@@ -141,7 +141,7 @@ static void one_frame(struct kx_hub *hub, const struct kx_frame *f, uint64_t now
 	kx_rxwin_mark_frame(&ch->rx, v.hdr->pkt_no, v.hdr->floor_delta, now_ns);
 	ch->last_rx_ns = now_ns;
 	ch->client->stats.rx_frames++;
-	receive_frame(ch, f, &v, now_ns);
+	kxc_receive_frame(ch, f, &v, now_ns);
 }
 
 static unsigned int hub_receive(struct kx_hub *hub, uint64_t now_ns)
@@ -169,14 +169,14 @@ static unsigned int hub_timers(struct kx_hub *hub, uint64_t now_ns)
 	struct timer *t;
 	unsigned int n = 0;
 
-	while (n < TIMERS_PER_TURN && (t = timer_pop_due(&hub->timers, now_ns)) != NULL) {
+	while (n < TIMERS_PER_TURN && (t = kxc_timer_pop_due(&hub->timers, now_ns)) != NULL) {
 		n++;
 		if (t->kind == TIMER_CHANNEL)
 			channel_ready(CONTAINER(struct channel, t));
 		else if (t->kind == TIMER_CLIENT)
-			client_service(CONTAINER(struct kx_client, t), now_ns);
+			kxc_client_service(CONTAINER(struct kx_client, t), now_ns);
 		else
-			producer_linger(CONTAINER(struct kx_producer, t), now_ns);
+			kxc_producer_linger(CONTAINER(struct kx_producer, t), now_ns);
 	}
 	return n;
 }
@@ -199,7 +199,7 @@ static unsigned int hub_transmit(struct kx_hub *hub, uint64_t now_ns)
 		if (kx_unlikely(hub->room == 0 || hub->starved))
 			channel_ready(ch);
 		else
-			work += channel_service(ch, now_ns);
+			work += kxc_channel_service(ch, now_ns);
 		ch = next;
 	}
 	return work;

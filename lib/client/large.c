@@ -2,7 +2,7 @@
 /* Memory of messages larger than a datagram: a ring, given back in any order, used again in its own. */
 #include "client_pvt.h"
 
-uint32_t large_take(struct kx_producer *p, uint32_t bytes)
+uint32_t kxc_large_take(struct kx_producer *p, uint32_t bytes)
 {
 	uint64_t size = p->opts.large_bytes, start = p->large_head;
 	uint64_t tail = p->large_count > 0 ? p->larges[p->large_first].start : start;
@@ -22,7 +22,7 @@ uint32_t large_take(struct kx_producer *p, uint32_t bytes)
 	return i;
 }
 
-void large_free(struct kx_producer *p, uint32_t large)
+void kxc_large_free(struct kx_producer *p, uint32_t large)
 {
 	p->larges[large].used = false;
 	while (p->large_count > 0 && !p->larges[p->large_first].used) {
@@ -31,7 +31,7 @@ void large_free(struct kx_producer *p, uint32_t large)
 	}
 }
 
-uint32_t large_part_bytes(const struct channel *ch)
+uint32_t kxc_large_part_bytes(const struct channel *ch)
 {
 	return (ch->datagram_bytes - FRAME_HDR - (uint32_t)sizeof(struct kx_frag)) & ~7u;
 }

@@ -8,7 +8,7 @@ struct entry {
 	uint32_t skip;
 };
 
-bool polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip)
+bool kxc_polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip)
 {
 	uint64_t size = s->consumer->ring_bytes;
 	uint64_t need = sizeof(struct entry) + b->batch_bytes, head = s->ring_head,
@@ -57,10 +57,10 @@ static bool next_record(struct sub *s, uint64_t now_ns, struct kx_polled *out)
 			break;
 		s->ring_tail += sizeof(struct entry) + s->it_batch->batch_bytes;
 		if (s->state == SUB_ACTIVE)
-			sub_taken(s, s->it_batch->batch_bytes, now_ns);
+			kxc_sub_taken(s, s->it_batch->batch_bytes, now_ns);
 		s->it_batch = NULL;
-		if (sub_has_gap(s)) /* what there was no room for before */
-			deliver_held(s, now_ns);
+		if (kxc_sub_has_gap(s)) /* what there was no room for before */
+			kxc_deliver_held(s, now_ns);
 		if (s->ch != NULL)
 			channel_ready(s->ch);
 	}

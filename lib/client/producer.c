@@ -43,12 +43,12 @@ static void take_opts(struct kx_producer *p, const struct kx_producer_opts *opts
 		o->partitions_max = PARTITIONS_DEFAULT;
 }
 
-void producer_free(struct kx_producer *p)
+void kxc_producer_free(struct kx_producer *p)
 {
 	struct kx_client *c = p->client;
 
-	request_end(&p->meta);
-	timer_stop(&c->hub->timers, &p->timer);
+	kxc_request_end(&p->meta);
+	kxc_timer_stop(&c->hub->timers, &p->timer);
 	c->producers[p->index] = NULL;
 	kx_map_fini(&p->by_id);
 	free(p->parts);
@@ -72,7 +72,7 @@ static bool buffers_alloc(struct kx_producer *p)
 	p->slots_free_count = 0;
 	for (uint32_t i = o->send_slots; i-- > 0;) {
 		p->slots[i].large = NONE;
-		slot_free(p, i);
+		kxc_slot_free(p, i);
 	}
 	return true;
 }
@@ -107,7 +107,7 @@ static struct kx_producer *create(struct kx_client *c, const struct kx_producer_
 	take_opts(p, opts);
 	p->parts = calloc(p->opts.partitions_max, sizeof(*p->parts));
 	if (p->parts == NULL || kx_map_init(&p->by_id, p->opts.partitions_max) != 0 || !buffers_alloc(p)) {
-		producer_free(p);
+		kxc_producer_free(p);
 		return NULL;
 	}
 	return p;
@@ -156,7 +156,7 @@ enum kx_result kx_producer_open(
 			return KX_NO_MEMORY;
 	}
 	if (c->connected)
-		producer_ask(p, now_ns);
+		kxc_producer_ask(p, now_ns);
 	*out = p;
 	return KX_OK;
 }
@@ -175,9 +175,9 @@ enum kx_result kx_producer_close(struct kx_producer *p, uint64_t now_ns)
 	p->client->hub->in_callback++;
 	kx_producer_cancel(p);
 	for (uint32_t i = 0; i < p->part_count; i++)
-		part_fail(&p->parts[i], KX_CLOSED, 0, now_ns);
+		kxc_part_fail(&p->parts[i], KX_CLOSED, 0, now_ns);
 	p->client->hub->in_callback--;
-	request_end(&p->meta);
+	kxc_request_end(&p->meta);
 	free(p->slots);
 	free(p->memory);
 	free(p->large_memory);
@@ -192,7 +192,7 @@ enum kx_result kx_producer_close(struct kx_producer *p, uint64_t now_ns)
 static void failed(struct kx_producer *p, enum kx_result why, uint32_t code)
 {
 	p->state = OPEN_FAILED;
-	client_event(p->client,
+	kxc_client_event(p->client,
 		&(struct kx_event){
 			.type = KX_EVENT_PRODUCER_FAILED, .result = why, .code = code, .producer = p});
 }
@@ -230,7 +230,7 @@ static void ready(struct kx_producer *p, const struct kx_metadata *m)
 	if (p->opts.batch_bytes != 0)
 		p->batch_max = KX_MIN(p->batch_max, p->opts.batch_bytes & ~7u);
 	p->state = OPEN_READY;
-	client_event(p->client,
+	kxc_client_event(p->client,
 		&(struct kx_event){.type = KX_EVENT_PRODUCER_READY, .producer = p, .count = p->part_count});
 }
 
@@ -244,7 +244,7 @@ static void answered(struct request *r, enum kx_result result, const struct kx_f
 		return;
 	if (result == KX_TIMED_OUT || result == KX_NOT_CONNECTED) {
 		if (p->client->connected)
-			producer_ask(p, now_ns);
+			kxc_producer_ask(p, now_ns);
 		return;
 	}
 	m = v != NULL ? (const struct kx_metadata *)v->body : NULL;
@@ -268,27 +268,27 @@ static void answered(struct request *r, enum kx_result result, const struct kx_f
 		ready(p, m);
 }
 
-void producer_ask(struct kx_producer *p, uint64_t now_ns)
+void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns)
 {
 	if (p->closed)
 		return;
-	request_end(&p->meta);
+	kxc_request_end(&p->meta);
 	p->meta_seen = 0;
 	memcpy(p->meta.topic, p->topic, sizeof(p->topic));
 	p->meta.answered = answered;
 	p->meta.owner = p;
-	request_start(&p->meta, p->client, REQ_METADATA, 30 * KX_NS_PER_S, now_ns);
+	kxc_request_start(&p->meta, p->client, REQ_METADATA, 30 * KX_NS_PER_S, now_ns);
 }
 
 /* A new identity at the broker: nothing sent under the old one can be confirmed; sequences begin at 0. */
-void producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns)
+void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns)
 {
 	p->claimed = p->claimed && why != KX_CLOSED;
 	for (uint32_t i = 0; i < p->part_count; i++) {
 		struct part *part = &p->parts[i];
 
 		if (p->slots != NULL)
-			part_fail(part, why, 0, now_ns);
+			kxc_part_fail(part, why, 0, now_ns);
 		part->next_seq = 0;
 		part->ch = NULL;
 		part->send_listed = false;

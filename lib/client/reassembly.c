@@ -9,14 +9,14 @@ static void release(struct reassembly *r)
 	r->have = 0;
 }
 
-void reassembly_drop(struct sub *s, uint64_t below)
+void kxc_reassembly_drop(struct sub *s, uint64_t below)
 {
 	for (uint32_t i = 0; i < REASSEMBLIES; i++)
 		if (s->consumer->reasm[i].sub == s && s->consumer->reasm[i].first < below)
 			release(&s->consumer->reasm[i]);
 }
 
-struct reassembly *reassembly_find(struct sub *s, uint64_t first)
+struct reassembly *kxc_reassembly_find(struct sub *s, uint64_t first)
 {
 	for (uint32_t i = 0; i < REASSEMBLIES; i++)
 		if (s->consumer->reasm[i].sub == s && s->consumer->reasm[i].first == first)
@@ -73,7 +73,7 @@ static void complete(struct channel *ch, struct reassembly *r)
 	r->complete = true;
 }
 
-bool reassembly_deliver(struct sub *s, uint64_t now_ns)
+bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < REASSEMBLIES; i++) {
 		struct reassembly *r = &s->consumer->reasm[i];
@@ -82,7 +82,7 @@ bool reassembly_deliver(struct sub *s, uint64_t now_ns)
 		if (r->sub != s || r->first > s->next_offset)
 			continue;
 		if (r->complete && b->base_offset + b->record_count > s->next_offset) {
-			deliver_batch(s, b, r->rx_ns, true, now_ns);
+			kxc_deliver_batch(s, b, r->rx_ns, true, now_ns);
 			if (b->base_offset + b->record_count > s->next_offset)
 				return false; /* not taken: later */
 			release(r);
@@ -107,7 +107,7 @@ static void too_large(struct channel *ch, struct sub *s)
 	if (c->state == OPEN_FAILED)
 		return;
 	c->state = OPEN_FAILED;
-	client_event(ch->client,
+	kxc_client_event(ch->client,
 		&(struct kx_event){.type = KX_EVENT_CONSUMER_FAILED,
 			.result = KX_TOO_LARGE,
 			.consumer = c,
@@ -116,7 +116,7 @@ static void too_large(struct channel *ch, struct sub *s)
 
 static void store(struct channel *ch, struct sub *s, const struct kx_frag *g, uint64_t rx_ns)
 {
-	struct reassembly *r = reassembly_find(s, g->first);
+	struct reassembly *r = kxc_reassembly_find(s, g->first);
 	uint32_t part = g->frag_offset / g->part_bytes;
 
 	if (r == NULL) {
@@ -142,11 +142,11 @@ static void store(struct channel *ch, struct sub *s, const struct kx_frag *g, ui
 		complete(ch, r);
 }
 
-void reassembly_frame(
+void kxc_reassembly_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const struct kx_frag *g = (const struct kx_frag *)v->body;
-	struct sub *s = sub_find(ch->client, v->hdr->handle);
+	struct sub *s = kxc_sub_find(ch->client, v->hdr->handle);
 
 	if (s == NULL || s->ch != ch || s->state != SUB_ACTIVE) {
 		kx_count(&ch->hub->stats.drop[KX_DROP_SUB_UNKNOWN], 1);
@@ -165,18 +165,18 @@ void reassembly_frame(
 	s->sent_end = KX_MAX(s->sent_end, g->first + 1);
 	s->log_end = KX_MAX(s->log_end, g->first + 1);
 	store(ch, s, g, f->rx_ns);
-	deliver_held(s, now_ns);
+	kxc_deliver_held(s, now_ns);
 	/* parts that come in their order are no hole: only silence makes them one */
-	if (s->state == SUB_ACTIVE && sub_has_gap(s)) {
+	if (s->state == SUB_ACTIVE && kxc_sub_has_gap(s)) {
 		hole_below(s, g->first + 1);
-		gap_seen(s, now_ns);
-		if (reassembly_find(s, s->next_offset) != NULL)
-			gap_later(s, now_ns);
+		kxc_gap_seen(s, now_ns);
+		if (kxc_reassembly_find(s, s->next_offset) != NULL)
+			kxc_gap_later(s, now_ns);
 	}
 }
 
 /* Byte ranges that are missing. @return entries written */
-unsigned int reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max)
+unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max)
 {
 	unsigned int n = 0;
 

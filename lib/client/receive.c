@@ -7,7 +7,7 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 	const struct kx_ack_range *ranges = (const struct kx_ack_range *)(r + 1);
 	uint64_t rtt_ns;
 	int n = kx_txwin_ack(
-		&ch->tx, r, ranges, now_ns, ch->large_unacked > 0 ? transmit_acked : NULL, ch, &rtt_ns);
+		&ch->tx, r, ranges, now_ns, ch->large_unacked > 0 ? kxc_transmit_acked : NULL, ch, &rtt_ns);
 
 	if (kx_unlikely(n < 0))
 		return;
@@ -27,10 +27,10 @@ static void commit_ack(struct channel *ch, const struct kx_frame_view *v, uint64
 
 	receipt(ch, r, now_ns);
 	for (uint32_t i = 0; i < r->entry_count; i++) {
-		struct part *part = client_part(ch->client, e[i].partition);
+		struct part *part = kxc_client_part(ch->client, e[i].partition);
 
 		if (part != NULL && part->ch == ch && e[i].producer_epoch == ch->client->producer_epoch)
-			part_commit(part, &e[i], now_ns);
+			kxc_part_commit(part, &e[i], now_ns);
 	}
 }
 
@@ -42,10 +42,10 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 
 	receipt(ch, r, now_ns);
 	for (uint32_t i = 0; i < r->entry_count; i++) {
-		struct sub *s = sub_find(ch->client, e[i].sub_id);
+		struct sub *s = kxc_sub_find(ch->client, e[i].sub_id);
 
 		if (s == NULL)
-			sub_unsubscribe(ch, e[i].sub_id, now_ns);
+			kxc_sub_unsubscribe(ch, e[i].sub_id, now_ns);
 		if (s == NULL || s->ch != ch || s->state != SUB_ACTIVE)
 			continue;
 		if (e[i].sent_offset > s->sent_end) {
@@ -53,9 +53,9 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 			hole_below(s, s->sent_end);
 		}
 		s->log_end = KX_MAX(s->log_end, e[i].sent_offset);
-		if (sub_has_gap(s))
-			gap_seen(s, now_ns);
-		credit_due(s, now_ns);
+		if (kxc_sub_has_gap(s))
+			kxc_gap_seen(s, now_ns);
+		kxc_credit_due(s, now_ns);
 	}
 }
 
@@ -72,7 +72,7 @@ static void nak(struct channel *ch, const struct kx_frame_view *v)
 			if (ch->retx_count == RETX_MAX || !kx_txwin_take(&ch->tx, pkt_no, &ref))
 				break;
 			ch->client->stats.naks_received++;
-			transmit_retx_push(ch, ref);
+			kxc_transmit_retx_push(ch, ref);
 		}
 	}
 }
@@ -80,13 +80,13 @@ static void nak(struct channel *ch, const struct kx_frame_view *v)
 static void not_owner(struct channel *ch, const struct kx_not_owner *b, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
-	struct part *part = client_part(c, b->partition);
+	struct part *part = kxc_client_part(c, b->partition);
 	uint32_t lcore = (uint32_t)b->owner_port - c->info.base_port;
 	struct channel *to;
 
 	if (part == NULL || part->ch != ch || lcore >= c->info.lcore_count || lcore == ch->lcore)
 		return;
-	to = client_channel(c, lcore, now_ns);
+	to = kxc_client_channel(c, lcore, now_ns);
 	if (to == NULL)
 		return;
 	/* leave the old channel's list, which is walked from its head */
@@ -102,8 +102,8 @@ static void not_owner(struct channel *ch, const struct kx_not_owner *b, uint64_t
 		ch->send_tail = p;
 	part->lcore = lcore;
 	part->ch = to;
-	part_requeue(part);
-	client_event(c,
+	kxc_part_requeue(part);
+	kxc_client_event(c,
 		&(struct kx_event){.type = KX_EVENT_OWNER_CHANGED,
 			.producer = part->producer,
 			.partition = part->index,
@@ -114,7 +114,7 @@ static void not_owner(struct channel *ch, const struct kx_not_owner *b, uint64_t
  */
 static void produce_refused(struct channel *ch, const struct kx_produce_refused *b, uint64_t now_ns)
 {
-	struct part *part = client_part(ch->client, b->partition);
+	struct part *part = kxc_client_part(ch->client, b->partition);
 
 	if (part == NULL || part->ch != ch || b->code == KX_CODE_PRODUCERS_FULL ||
 		b->code == KX_CODE_STOPPING)
@@ -123,13 +123,13 @@ static void produce_refused(struct channel *ch, const struct kx_produce_refused 
 		b->first_seq >= part->next_seq)
 		return; /* about something that is settled */
 	part->failed = b->code;
-	part_fail(part, b->code == KX_CODE_FENCED ? KX_FENCED : KX_REFUSED, b->code, now_ns);
+	kxc_part_fail(part, b->code == KX_CODE_FENCED ? KX_FENCED : KX_REFUSED, b->code, now_ns);
 }
 
 static void notice(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const struct kx_notice *b = (const struct kx_notice *)v->body;
-	struct sub *s = sub_find(ch->client, v->hdr->handle);
+	struct sub *s = kxc_sub_find(ch->client, v->hdr->handle);
 	struct kx_event e = {0};
 
 	if (s == NULL || s->ch != ch || s->state != SUB_ACTIVE)
@@ -142,21 +142,21 @@ static void notice(struct channel *ch, const struct kx_frame_view *v, uint64_t n
 		e.first = s->next_offset;
 		e.last = b->offset - 1;
 		ch->client->stats.trimmed_messages += b->offset - s->next_offset;
-		sub_restart(s, b->offset, now_ns);
-		client_event(ch->client, &e);
+		kxc_sub_restart(s, b->offset, now_ns);
+		kxc_client_event(ch->client, &e);
 		return;
 	} else if (b->code == KX_NOTICE_OFFSET_TRUNCATED && b->offset < s->next_offset) {
 		e.type = KX_EVENT_OFFSET_TRUNCATED;
 		e.first = b->offset;
-		deliver_drop_held(s);
+		kxc_deliver_drop_held(s);
 		s->next_offset = s->sent_end = s->log_end = b->offset;
 		s->hole_top = 0;
-		client_event(ch->client, &e);
+		kxc_client_event(ch->client, &e);
 	} else if (b->code == KX_NOTICE_CLOSED) {
-		sub_wait(s);
+		kxc_sub_wait(s);
 		ch->ask_due_ns = KX_MIN(ch->ask_due_ns, now_ns + REQUEST_SLOW);
 	}
-	credit_due(s, now_ns);
+	kxc_credit_due(s, now_ns);
 }
 
 static void close_frame(struct channel *ch, const struct kx_close *b, uint64_t now_ns)
@@ -167,15 +167,15 @@ static void close_frame(struct channel *ch, const struct kx_close *b, uint64_t n
 
 	if (b->code == KX_CODE_STOPPING) /* all its lcores are; the first channel says so */
 		ch = &ch->client->channels[0];
-	channel_down(ch, why, b->code == KX_CODE_IDLE ? 0 : 100 * MS, now_ns);
+	kxc_channel_down(ch, why, b->code == KX_CODE_IDLE ? 0 : 100 * MS, now_ns);
 }
 
-void receive_frame(
+void kxc_receive_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	switch (v->hdr->type) {
 	case KX_DELIVER:
-		deliver_frame(ch, f, v, now_ns);
+		kxc_deliver_frame(ch, f, v, now_ns);
 		break;
 	case KX_COMMIT_ACK:
 		commit_ack(ch, v, now_ns);
@@ -184,7 +184,7 @@ void receive_frame(
 		receipt(ch, (const struct kx_receipt *)v->body, now_ns);
 		break;
 	case KX_DELIVER_FRAG:
-		reassembly_frame(ch, f, v, now_ns);
+		kxc_reassembly_frame(ch, f, v, now_ns);
 		break;
 	case KX_HEARTBEAT:
 		heartbeat(ch, v, now_ns);
@@ -193,7 +193,7 @@ void receive_frame(
 		nak(ch, v);
 		break;
 	case KX_SUBSCRIBED:
-		sub_subscribed(ch, (const struct kx_subscribed *)v->body, now_ns);
+		kxc_sub_subscribed(ch, (const struct kx_subscribed *)v->body, now_ns);
 		break;
 	case KX_NOTICE:
 		notice(ch, v, now_ns);
@@ -211,7 +211,7 @@ void receive_frame(
 	case KX_TOPICS:
 	case KX_PONG:
 	case KX_REFUSE:
-		request_answer(ch, v, now_ns);
+		kxc_request_answer(ch, v, now_ns);
 		break;
 	default: /* UNSUBSCRIBED: nothing waits for it */
 		break;

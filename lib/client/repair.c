@@ -7,7 +7,7 @@
 #define FULL_BURSTS	32 /* received in a row: longer than any queue before us */
 
 /* Announce the credit of s at the latest at due_ns. */
-void credit_due(struct sub *s, uint64_t due_ns)
+void kxc_credit_due(struct sub *s, uint64_t due_ns)
 {
 	struct channel *ch = s->ch;
 
@@ -22,7 +22,7 @@ void credit_due(struct sub *s, uint64_t due_ns)
 		ch->credit_due_ns = due_ns;
 }
 
-bool sub_has_gap(const struct sub *s)
+bool kxc_sub_has_gap(const struct sub *s)
 {
 	return s->state == SUB_ACTIVE && s->sent_end > s->next_offset;
 }
@@ -62,12 +62,12 @@ static void hole_wait(struct sub *s, uint64_t now_ns)
 	s->hole_end = s->hole_top;
 }
 
-void gap_seen(struct sub *s, uint64_t now_ns)
+void kxc_gap_seen(struct sub *s, uint64_t now_ns)
 {
 	struct channel *ch = s->ch;
 
 	if (!s->gap_listed) {
-		if (!sub_has_gap(s))
+		if (!kxc_sub_has_gap(s))
 			return;
 		s->gap_listed = true;
 		s->gap_next = ch->gap_head;
@@ -94,14 +94,14 @@ void gap_seen(struct sub *s, uint64_t now_ns)
 	nak_arm(s);
 }
 
-void gap_later(struct sub *s, uint64_t now_ns)
+void kxc_gap_later(struct sub *s, uint64_t now_ns)
 {
 	if (s->hole_ns != 0)
 		s->hole_ns = now_ns;
 	s->again_ns = KX_MAX(s->again_ns, now_ns + kx_rtt_reorder_ns(&s->ch->rtt));
 }
 
-void hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns)
+void kxc_hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns)
 {
 	if (!s->gap_listed || first >= s->named_end)
 		return;
@@ -152,7 +152,7 @@ static void add_between(struct entries *e, struct sub *s, uint64_t from, uint64_
 	while (from < to && (r = next_reassembly(s, from, to)) != NULL) {
 		add_offsets(e, s, from, r->first);
 		if (!r->complete)
-			e->n += reassembly_missing(r, e->out + e->n, e->max - e->n);
+			e->n += kxc_reassembly_missing(r, e->out + e->n, e->max - e->n);
 		from = r->first + (r->complete ? ((const struct kx_batch_hdr *)r->data)->record_count : 1);
 	}
 	add_offsets(e, s, from, to);
@@ -224,11 +224,11 @@ static unsigned int send_nak(
 	uint32_t bytes = (uint32_t)(sizeof(struct kx_nak) + n * sizeof(*entries));
 	struct out o;
 
-	if (n == 0 || !channel_begin(ch, KX_NAK, bytes, now_ns, &o))
+	if (n == 0 || !kxc_channel_begin(ch, KX_NAK, bytes, now_ns, &o))
 		return 0;
 	*(struct kx_nak *)o.body = (struct kx_nak){.entry_count = n};
 	memcpy(o.body + sizeof(struct kx_nak), entries, n * sizeof(*entries));
-	channel_send(ch, &o, bytes, now_ns);
+	kxc_channel_send(ch, &o, bytes, now_ns);
 	ch->client->stats.naks_sent += n;
 	return 1;
 }
@@ -286,7 +286,7 @@ static void name_due(struct sub *s, struct entries *e, uint64_t now_ns)
 		return;
 	s->nak_pkt = s->ch->rx.largest_pkt;
 	s->late_seen = false;
-	credit_due(s, now_ns); /* where we are, beside what is missing */
+	kxc_credit_due(s, now_ns); /* where we are, beside what is missing */
 }
 
 static unsigned int entries_max(const struct channel *ch)
@@ -306,7 +306,7 @@ static unsigned int naks(struct channel *ch, uint64_t now_ns)
 		return 0; /* what seems to be missing may be waiting to be read */
 	ch->nak_due_ns = UINT64_MAX;
 	while ((s = *at) != NULL) {
-		if (!sub_has_gap(s)) {
+		if (!kxc_sub_has_gap(s)) {
 			s->gap_listed = false;
 			*at = s->gap_next;
 			continue;
@@ -330,11 +330,11 @@ static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 
 	for (s = ch->credit_head; s != NULL && n < max; s = s->credit_next)
 		n++;
-	if (n == 0 || !channel_begin(ch, KX_CREDIT, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns, &o))
+	if (n == 0 || !kxc_channel_begin(ch, KX_CREDIT, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns, &o))
 		return 0;
 	r = (struct kx_receipt *)o.body;
 	e = (struct kx_credit_entry *)(r + 1);
-	channel_fill_receipt(ch, r, now_ns);
+	kxc_channel_fill_receipt(ch, r, now_ns);
 	r->entry_count = (uint16_t)n;
 	for (uint32_t i = 0; i < n; i++) {
 		s = ch->credit_head;
@@ -344,11 +344,11 @@ static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 		e[i] = (struct kx_credit_entry){
 			.sub_id = s->id, .next_offset = s->next_offset, .limit_bytes = s->limit_bytes};
 	}
-	channel_send(ch, &o, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns);
+	kxc_channel_send(ch, &o, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns);
 	return 1;
 }
 
-unsigned int repair_service(struct channel *ch, uint64_t now_ns)
+unsigned int kxc_repair_service(struct channel *ch, uint64_t now_ns)
 {
 	unsigned int n = 0, sent;
 

@@ -17,7 +17,7 @@ static void link_active(struct request *r)
 	c->active = r;
 }
 
-void request_end(struct request *r)
+void kxc_request_end(struct request *r)
 {
 	if (!r->active)
 		return;
@@ -37,7 +37,8 @@ static void new_id(struct request *r)
 	r->id = r->client->request_id;
 }
 
-void request_start(struct request *r, struct kx_client *c, uint8_t type, uint64_t timeout_ns, uint64_t now_ns)
+void kxc_request_start(
+	struct request *r, struct kx_client *c, uint8_t type, uint64_t timeout_ns, uint64_t now_ns)
 {
 	r->client = c;
 	r->type = type;
@@ -48,7 +49,7 @@ void request_start(struct request *r, struct kx_client *c, uint8_t type, uint64_
 	r->deadline_ns = now_ns + (timeout_ns != 0 ? timeout_ns : TIMEOUT_DEFAULT);
 	new_id(r);
 	link_active(r);
-	timer_arm(&c->hub->timers, &c->timer, now_ns);
+	kxc_timer_arm(&c->hub->timers, &c->timer, now_ns);
 }
 
 static bool send_request(struct request *r, struct channel *ch, uint64_t now_ns)
@@ -56,26 +57,26 @@ static bool send_request(struct request *r, struct channel *ch, uint64_t now_ns)
 	struct out o;
 
 	if (r->type == REQ_TOPICS) {
-		if (!channel_begin(ch, KX_TOPICS_REQ, sizeof(struct kx_topics_req), now_ns, &o))
+		if (!kxc_channel_begin(ch, KX_TOPICS_REQ, sizeof(struct kx_topics_req), now_ns, &o))
 			return false;
 		*(struct kx_topics_req *)o.body =
 			(struct kx_topics_req){.request_id = r->id, .first_index = r->first};
-		channel_send(ch, &o, sizeof(struct kx_topics_req), now_ns);
+		kxc_channel_send(ch, &o, sizeof(struct kx_topics_req), now_ns);
 	} else if (r->type == REQ_METADATA) {
 		struct kx_metadata_req q = {.request_id = r->id,
 			.first_index = (uint16_t)r->first,
 			.topic_bytes = (uint8_t)strlen(r->topic)};
 
-		if (!channel_begin(ch, KX_METADATA_REQ, sizeof(q), now_ns, &o))
+		if (!kxc_channel_begin(ch, KX_METADATA_REQ, sizeof(q), now_ns, &o))
 			return false;
 		memcpy(q.topic, r->topic, q.topic_bytes);
 		memcpy(o.body, &q, sizeof(q));
-		channel_send(ch, &o, sizeof(q), now_ns);
+		kxc_channel_send(ch, &o, sizeof(q), now_ns);
 	} else {
-		if (!channel_begin(ch, KX_PING, sizeof(struct kx_ping), now_ns, &o))
+		if (!kxc_channel_begin(ch, KX_PING, sizeof(struct kx_ping), now_ns, &o))
 			return false;
 		*(struct kx_ping *)o.body = (struct kx_ping){.token = r->id, .client_time = now_ns};
-		channel_send(ch, &o, sizeof(struct kx_ping), now_ns);
+		kxc_channel_send(ch, &o, sizeof(struct kx_ping), now_ns);
 	}
 	return true;
 }
@@ -85,7 +86,7 @@ static struct channel *channel_for(struct request *r, uint64_t now_ns)
 	struct kx_client *c = r->client;
 
 	if (r->type == REQ_PING && r->lcore != KX_LCORE_FIRST)
-		return client_channel(c, r->lcore, now_ns);
+		return kxc_client_channel(c, r->lcore, now_ns);
 	return &c->channels[0];
 }
 
@@ -95,14 +96,14 @@ static uint64_t request_service(struct request *r, uint64_t now_ns)
 	struct channel *ch;
 
 	if (now_ns >= r->deadline_ns) {
-		request_end(r);
+		kxc_request_end(r);
 		r->answered(r, KX_TIMED_OUT, NULL, now_ns);
 		return UINT64_MAX;
 	}
 	if (now_ns < r->retry_ns || (r->type == REQ_PING && r->sent_ns != 0))
 		return KX_MIN(r->deadline_ns, r->retry_ns > now_ns ? r->retry_ns : r->deadline_ns);
 	ch = channel_for(r, now_ns);
-	if (ch == NULL || ch->state != CH_OPEN) /* channel_opened() wakes us */
+	if (ch == NULL || ch->state != CH_OPEN) /* kxc_channel_opened() wakes us */
 		return r->deadline_ns;
 	if (!send_request(r, ch, now_ns)) {
 		r->retry_ns = now_ns + MS;
@@ -114,7 +115,7 @@ static uint64_t request_service(struct request *r, uint64_t now_ns)
 	return r->type == REQ_PING ? r->deadline_ns : KX_MIN(r->retry_ns, r->deadline_ns);
 }
 
-uint64_t requests_service(struct kx_client *c, uint64_t now_ns)
+uint64_t kxc_requests_service(struct kx_client *c, uint64_t now_ns)
 {
 	uint64_t due = UINT64_MAX;
 	struct request *next;
@@ -131,12 +132,12 @@ uint64_t requests_service(struct kx_client *c, uint64_t now_ns)
 	return due;
 }
 
-void requests_fail(struct kx_client *c, enum kx_result why, uint64_t now_ns)
+void kxc_requests_fail(struct kx_client *c, enum kx_result why, uint64_t now_ns)
 {
 	struct request *r;
 
 	while ((r = c->active) != NULL) {
-		request_end(r);
+		kxc_request_end(r);
 		r->answered(r, why, NULL, now_ns);
 	}
 }
@@ -158,7 +159,7 @@ static bool next_page(struct request *r, uint32_t first, uint32_t count, uint32_
 	r->retries = 0;
 	r->retry_ns = now_ns;
 	new_id(r);
-	timer_arm(&r->client->hub->timers, &r->client->timer, now_ns);
+	kxc_timer_arm(&r->client->hub->timers, &r->client->timer, now_ns);
 	return true;
 }
 
@@ -184,7 +185,7 @@ static void metadata_answer(struct request *r, const struct kx_frame_view *v, ui
 		return;
 	if (m->code != KX_CODE_OK ||
 		!next_page(r, m->first_index, m->entry_count, m->partition_count, now_ns))
-		request_end(r);
+		kxc_request_end(r);
 	r->answered(r, result_of(m->code), v, now_ns);
 }
 
@@ -195,11 +196,11 @@ static void topics_answer(struct request *r, const struct kx_frame_view *v, uint
 	if (t->first_index != r->first)
 		return;
 	if (!next_page(r, t->first_index, t->entry_count, t->topic_count, now_ns))
-		request_end(r);
+		kxc_request_end(r);
 	r->answered(r, KX_OK, v, now_ns);
 }
 
-void request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
+void kxc_request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
 	struct request *r;
@@ -224,11 +225,11 @@ void request_answer(struct channel *ch, const struct kx_frame_view *v, uint64_t 
 		r = find_active(c, ((const struct kx_refuse *)v->body)->request_id);
 		if (r == NULL)
 			return;
-		request_end(r);
+		kxc_request_end(r);
 		r->answered(r, result_of(((const struct kx_refuse *)v->body)->code), NULL, now_ns);
 		return;
 	}
-	request_end(r);
+	kxc_request_end(r);
 	r->answered(r, KX_OK, v, now_ns);
 }
 
@@ -288,7 +289,7 @@ enum kx_result kx_client_topics(
 	r->answered = topics_answered;
 	r->fn = (void *)fn;
 	r->user = user;
-	request_start(r, c, REQ_TOPICS, timeout_ns, now_ns);
+	kxc_request_start(r, c, REQ_TOPICS, timeout_ns, now_ns);
 	return KX_OK;
 }
 
@@ -346,7 +347,7 @@ enum kx_result kx_client_metadata(struct kx_client *c, const char *topic, uint64
 	r->answered = metadata_answered;
 	r->fn = (void *)fn;
 	r->user = user;
-	request_start(r, c, REQ_METADATA, timeout_ns, now_ns);
+	kxc_request_start(r, c, REQ_METADATA, timeout_ns, now_ns);
 	return KX_OK;
 }
 
@@ -371,7 +372,7 @@ enum kx_result kx_client_ping(
 		return KX_BAD_ARGUMENT;
 	if (!c->connected)
 		return KX_NOT_CONNECTED;
-	if (lcore != KX_LCORE_FIRST && client_channel(c, lcore, now_ns) == NULL)
+	if (lcore != KX_LCORE_FIRST && kxc_client_channel(c, lcore, now_ns) == NULL)
 		return KX_NO_TICKET;
 	r = take(c);
 	if (r == NULL)
@@ -380,6 +381,6 @@ enum kx_result kx_client_ping(
 	r->answered = ping_answered;
 	r->fn = (void *)fn;
 	r->user = user;
-	request_start(r, c, REQ_PING, timeout_ns, now_ns);
+	kxc_request_start(r, c, REQ_PING, timeout_ns, now_ns);
 	return KX_OK;
 }

@@ -20,7 +20,7 @@ static enum kx_result part_usable(struct part *part, uint64_t now_ns)
 		return KX_OK;
 	if (part->failed != 0)
 		return KX_REFUSED;
-	part->ch = client_channel(part->producer->client, part->lcore, now_ns);
+	part->ch = kxc_client_channel(part->producer->client, part->lcore, now_ns);
 	return part->ch != NULL ? KX_OK : KX_NO_TICKET;
 }
 
@@ -57,7 +57,7 @@ enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint
 		if (r != KX_OK)
 			return r;
 	}
-	slot = slot_take(p);
+	slot = kxc_slot_take(p);
 	if (kx_unlikely(slot == NONE))
 		return KX_BACK_PRESSURED;
 	kx_batch_begin(&p->claim_w, slot_data(p, slot), p->batch_max, part->id, 0, 0, 0, stream_key);
@@ -79,23 +79,23 @@ enum kx_result kx_producer_commit(struct kx_producer *p, uint64_t user, uint64_t
 		return KX_BAD_STATE;
 	p->claimed = false;
 	if (kx_unlikely(p->state != OPEN_READY)) { /* the session was lost in between */
-		slot_free(p, p->claim_slot);
+		kxc_slot_free(p, p->claim_slot);
 		return KX_NOT_READY;
 	}
 	if (kx_unlikely(part->ch == NULL || part->failed != 0)) {
 		enum kx_result r = part_usable(part, now_ns);
 
 		if (r != KX_OK) {
-			slot_free(p, p->claim_slot);
+			kxc_slot_free(p, p->claim_slot);
 			return r;
 		}
 	}
 	if (kx_unlikely(part->open_slot != NONE))
-		part_close_batch(part, now_ns);
+		kxc_part_close_batch(part, now_ns);
 	p->slots[p->claim_slot].user = user;
 	p->pending += p->claim_w.record_count;
 	p->client->stats.messages_sent += p->claim_w.record_count;
-	slot_queue(part, p->claim_slot, &p->claim_w, now_ns);
+	kxc_slot_queue(part, p->claim_slot, &p->claim_w, now_ns);
 	return KX_OK;
 }
 
@@ -104,14 +104,14 @@ void kx_producer_cancel(struct kx_producer *p)
 	if (p == NULL || !p->claimed)
 		return;
 	p->claimed = false;
-	slot_free(p, p->claim_slot);
+	kxc_slot_free(p, p->claim_slot);
 }
 
 /* ---- one message at a time */
 
 /* Queue the batch being filled. Its partition stays on the list of open ones until it is at the head:
  * harmless. */
-void part_close_batch(struct part *part, uint64_t now_ns)
+void kxc_part_close_batch(struct part *part, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 	uint32_t slot = part->open_slot;
@@ -121,7 +121,7 @@ void part_close_batch(struct part *part, uint64_t now_ns)
 	part->open_slot = NONE;
 	if (part->index == p->robin)
 		p->robin = p->robin + 1 < p->part_count ? p->robin + 1 : 0;
-	slot_queue(part, slot, &part->w, now_ns);
+	kxc_slot_queue(part, slot, &part->w, now_ns);
 }
 
 static void open_list_add(struct part *part)
@@ -140,18 +140,18 @@ static void open_list_add(struct part *part)
 }
 
 /* Close the batches whose time is up. */
-void producer_linger(struct kx_producer *p, uint64_t now_ns)
+void kxc_producer_linger(struct kx_producer *p, uint64_t now_ns)
 {
 	struct part *part;
 
 	while ((part = p->open_head) != NULL) {
 		if (part->open_slot != NONE) {
 			if (now_ns < part->open_ns + p->opts.linger_ns) {
-				timer_arm(&p->client->hub->timers, &p->timer,
+				kxc_timer_arm(&p->client->hub->timers, &p->timer,
 					part->open_ns + p->opts.linger_ns);
 				return;
 			}
-			part_close_batch(part, now_ns);
+			kxc_part_close_batch(part, now_ns);
 		}
 		p->open_head = part->open_next;
 		part->open_listed = false;
@@ -162,7 +162,7 @@ void producer_linger(struct kx_producer *p, uint64_t now_ns)
 void kx_producer_flush(struct kx_producer *p, uint64_t now_ns)
 {
 	for (struct part *part = p->open_head; part != NULL; part = part->open_next) {
-		part_close_batch(part, now_ns);
+		kxc_part_close_batch(part, now_ns);
 		part->open_listed = false;
 	}
 	p->open_head = p->open_tail = NULL;
@@ -171,7 +171,7 @@ void kx_producer_flush(struct kx_producer *p, uint64_t now_ns)
 static enum kx_result open_batch(struct part *part, uint64_t stream_key, uint64_t user, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
-	uint32_t slot = slot_take(p);
+	uint32_t slot = kxc_slot_take(p);
 
 	if (kx_unlikely(slot == NONE))
 		return KX_BACK_PRESSURED;
@@ -180,7 +180,7 @@ static enum kx_result open_batch(struct part *part, uint64_t stream_key, uint64_
 	part->open_slot = slot;
 	part->open_ns = now_ns;
 	open_list_add(part);
-	timer_arm(&p->client->hub->timers, &p->timer, now_ns + p->opts.linger_ns);
+	kxc_timer_arm(&p->client->hub->timers, &p->timer, now_ns + p->opts.linger_ns);
 	return KX_OK;
 }
 
@@ -238,12 +238,12 @@ static enum kx_result send_large(struct part *part, const struct kx_message *m, 
 
 	if (bytes > p->opts.large_bytes)
 		return KX_TOO_LARGE;
-	slot = slot_take(p);
+	slot = kxc_slot_take(p);
 	if (slot == NONE)
 		return KX_BACK_PRESSURED;
-	large = large_take(p, (uint32_t)bytes);
+	large = kxc_large_take(p, (uint32_t)bytes);
 	if (large == NONE) {
-		slot_free(p, slot);
+		kxc_slot_free(p, slot);
 		return KX_BACK_PRESSURED;
 	}
 	p->slots[slot].large = large;
@@ -251,11 +251,11 @@ static enum kx_result send_large(struct part *part, const struct kx_message *m, 
 	p->larges[large].slot = slot;
 	kx_batch_begin(&w, slot_data(p, slot), (uint32_t)bytes, part->id, 0, 0, 0, batch_key(m));
 	if (!add_record(&w, m)) {
-		slot_free(p, slot);
+		kxc_slot_free(p, slot);
 		return KX_TOO_LARGE;
 	}
-	part_close_batch(part, now_ns);
-	slot_queue(part, slot, &w, now_ns);
+	kxc_part_close_batch(part, now_ns);
+	kxc_slot_queue(part, slot, &w, now_ns);
 	taken(p);
 	return KX_OK;
 }
@@ -282,13 +282,13 @@ static enum kx_result send_to(struct part *part, const struct kx_message *m, uin
 	if (kx_unlikely(KX_BATCH_HDR_BYTES + record_bytes(m) > p->batch_max))
 		return send_large(part, m, now_ns);
 	if (!joins(part, m)) {
-		part_close_batch(part, now_ns);
+		kxc_part_close_batch(part, now_ns);
 		if (anywhere(m)) { /* one batch a partition, in turn */
 			part = &p->parts[p->robin];
 			r = part_usable(part, now_ns);
 			if (kx_unlikely(r != KX_OK))
 				return r;
-			part_close_batch(part, now_ns);
+			kxc_part_close_batch(part, now_ns);
 		}
 		r = open_batch(part, batch_key(m), m->user, now_ns);
 		if (kx_unlikely(r != KX_OK))

@@ -24,7 +24,7 @@ static void forget_nonce(struct channel *ch)
 		kx_map_del(&ch->hub->nonces, key);
 }
 
-void setup_start(struct channel *ch, uint64_t now_ns)
+void kxc_setup_start(struct channel *ch, uint64_t now_ns)
 {
 	ch->state = CH_WAIT;
 	ch->retry_ns = now_ns;
@@ -111,12 +111,12 @@ static void send_auth(struct channel *ch, uint64_t now_ns)
 }
 
 /* Timers of a channel that is not open. */
-void setup_service(struct channel *ch, uint64_t now_ns)
+void kxc_setup_service(struct channel *ch, uint64_t now_ns)
 {
 	int rc;
 
 	if (now_ns < ch->retry_ns) {
-		channel_arm(ch, ch->retry_ns);
+		kxc_channel_arm(ch, ch->retry_ns);
 		return;
 	}
 	if (!ch->have_path) {
@@ -124,7 +124,7 @@ void setup_service(struct channel *ch, uint64_t now_ns)
 		ch->have_path = rc == 0;
 		if (rc != 0) {
 			ch->retry_ns = now_ns + PATH_WAIT;
-			channel_arm(ch, ch->retry_ns);
+			kxc_channel_arm(ch, ch->retry_ns);
 			return;
 		}
 	}
@@ -134,7 +134,7 @@ void setup_service(struct channel *ch, uint64_t now_ns)
 		send_auth(ch, now_ns);
 	else
 		send_hello(ch, now_ns);
-	channel_arm(ch, ch->retry_ns);
+	kxc_channel_arm(ch, ch->retry_ns);
 }
 
 static void on_cookie(struct channel *ch, const struct kx_cookie *b, uint64_t now_ns)
@@ -150,12 +150,12 @@ static void on_cookie(struct channel *ch, const struct kx_cookie *b, uint64_t no
 	ch->auth_tries = 0;
 	if (ch != &c->channels[0] && !use_ticket(ch)) {
 		/* the broker was restarted, or wants none of us: the first channel finds out */
-		channel_down(
+		kxc_channel_down(
 			&c->channels[0], b->boot_id == c->boot_id ? KX_UNKNOWN_FATE : KX_LOST, 0, now_ns);
 		return;
 	}
 	send_auth(ch, now_ns);
-	channel_arm(ch, ch->retry_ns);
+	kxc_channel_arm(ch, ch->retry_ns);
 }
 
 static void take_info(struct kx_client *c, const struct kx_accept *b)
@@ -184,7 +184,7 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	if (c->have_identity && !same_identity(c, b)) {
 		bool new_boot = b->boot_id != c->boot_id;
 
-		client_identity_lost(c, new_boot ? KX_LOST : KX_UNKNOWN_FATE, new_boot, now_ns);
+		kxc_client_identity_lost(c, new_boot ? KX_LOST : KX_UNKNOWN_FATE, new_boot, now_ns);
 	}
 	c->have_identity = true;
 	c->boot_id = b->boot_id;
@@ -202,7 +202,7 @@ static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t no
 	if (ch->state != CH_AUTH)
 		return;
 	if (!first && !same_identity(c, b)) {
-		channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
+		kxc_channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
 		return;
 	}
 	if (kx_map_put(&ch->hub->conns, b->conn_id, ch->index) != 0)
@@ -218,9 +218,9 @@ static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t no
 	ch->heartbeat_ns = KX_MAX(b->heartbeat_ms, 1u) * MS;
 	ch->idle_ns = KX_MAX(b->idle_timeout_ms, 10u) * MS;
 	c->stats.connects++;
-	channel_opened(ch, now_ns);
+	kxc_channel_opened(ch, now_ns);
 	if (first)
-		client_connected(c, now_ns);
+		kxc_client_connected(c, now_ns);
 }
 
 static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t now_ns)
@@ -238,21 +238,22 @@ static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t no
 	}
 	ch->state = CH_WAIT;
 	ch->retry_ns = now_ns + HELLO_SLOW;
-	channel_arm(ch, ch->retry_ns);
+	kxc_channel_arm(ch, ch->retry_ns);
 	if (ch != &c->channels[0] || c->connect_failed)
 		return;
 	c->connect_failed = true;
-	client_event(c,
+	kxc_client_event(c,
 		&(struct kx_event){.type = KX_EVENT_CONNECT_FAILED,
 			.result = b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED,
 			.code = b->code});
 	if (c->opts.no_reconnect) {
 		c->down = true;
-		channel_close(ch, now_ns);
+		kxc_channel_close(ch, now_ns);
 	}
 }
 
-void setup_frame(struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
+void kxc_setup_frame(
+	struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const uint8_t *nonce = v->body; /* COOKIE, ACCEPT and REFUSE begin with it */
 	struct channel *ch;

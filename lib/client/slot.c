@@ -2,7 +2,7 @@
 /* The batches of a partition, from queue to completion. */
 #include "client_pvt.h"
 
-uint32_t slot_take(struct kx_producer *p)
+uint32_t kxc_slot_take(struct kx_producer *p)
 {
 	uint32_t slot = p->slots_free;
 
@@ -14,12 +14,12 @@ uint32_t slot_take(struct kx_producer *p)
 	return slot;
 }
 
-void slot_free(struct kx_producer *p, uint32_t slot)
+void kxc_slot_free(struct kx_producer *p, uint32_t slot)
 {
 	struct slot *s = &p->slots[slot];
 
 	if (s->large != NONE)
-		large_free(p, s->large);
+		kxc_large_free(p, s->large);
 	s->state = SLOT_FREE;
 	s->next = p->slots_free;
 	p->slots_free = slot;
@@ -28,7 +28,7 @@ void slot_free(struct kx_producer *p, uint32_t slot)
 
 /* A partition's batches go to the channel of the data lcore that owns it; it is opened by the first of them.
  */
-void part_list_send(struct part *part)
+void kxc_part_list_send(struct part *part)
 {
 	struct channel *ch = part->ch;
 
@@ -46,7 +46,7 @@ void part_list_send(struct part *part)
 	ch->send_tail = part;
 }
 
-void slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns)
+void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 	const struct kx_client *c = p->client;
@@ -73,10 +73,10 @@ void slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uin
 	part->tail = slot;
 	if (part->unsent == NONE)
 		part->unsent = slot;
-	part_list_send(part);
+	kxc_part_list_send(part);
 }
 
-void part_requeue(struct part *part)
+void kxc_part_requeue(struct part *part)
 {
 	struct kx_producer *p = part->producer;
 
@@ -91,7 +91,7 @@ void part_requeue(struct part *part)
 	part->unsent = part->head;
 	part->stalls = 0;
 	if (part->unsent != NONE)
-		part_list_send(part);
+		kxc_part_list_send(part);
 }
 
 static void complete(
@@ -123,12 +123,12 @@ static void complete(
 		c->stats.messages_committed += s->count;
 	else
 		c->stats.messages_failed += s->count;
-	slot_free(p, slot);
+	kxc_slot_free(p, slot);
 	if (p->opts.on_complete != NULL)
 		p->opts.on_complete(p->opts.user, &done);
 }
 
-void part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns)
+void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 
@@ -146,14 +146,14 @@ void part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t no
 	}
 }
 
-void part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns)
+void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
-	part_close_batch(part, now_ns);
+	kxc_part_close_batch(part, now_ns);
 	while (part->head != NONE)
 		complete(part, why, code, 0, 0, false);
 }
 
-struct part *client_part(struct kx_client *c, uint32_t partition_id)
+struct part *kxc_client_part(struct kx_client *c, uint32_t partition_id)
 {
 	for (uint32_t i = 0; i < c->opts.producers_max; i++) {
 		struct kx_producer *p = c->producers[i];

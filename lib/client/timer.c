@@ -4,7 +4,7 @@
 
 #include "client_pvt.h"
 
-bool timers_reserve(struct timers *t, uint32_t more)
+bool kxc_timers_reserve(struct timers *t, uint32_t more)
 {
 	uint32_t size = t->size + more;
 	struct timer **heap = realloc(t->heap, size * sizeof(*heap));
@@ -43,7 +43,7 @@ static void sift_down(struct timers *t, uint32_t i, struct timer *timer)
 	place(t, i, timer);
 }
 
-void timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns)
+void kxc_timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns)
 {
 	if (timer->pos == 0) {
 		timer->due_ns = due_ns;
@@ -54,7 +54,7 @@ void timer_arm(struct timers *t, struct timer *timer, uint64_t due_ns)
 	}
 }
 
-void timer_stop(struct timers *t, struct timer *timer)
+void kxc_timer_stop(struct timers *t, struct timer *timer)
 {
 	uint32_t i = timer->pos - 1;
 	struct timer *last;
@@ -71,13 +71,13 @@ void timer_stop(struct timers *t, struct timer *timer)
 		sift_down(t, i, last);
 }
 
-struct timer *timer_pop_due(struct timers *t, uint64_t now_ns)
+struct timer *kxc_timer_pop_due(struct timers *t, uint64_t now_ns)
 {
 	struct timer *first;
 
 	if (t->count == 0 || t->heap[0]->due_ns > now_ns)
 		return NULL;
 	first = t->heap[0];
-	timer_stop(t, first);
+	kxc_timer_stop(t, first);
 	return first;
 }

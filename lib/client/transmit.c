@@ -4,7 +4,7 @@
 
 enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED };
 
-void transmit_retx_push(struct channel *ch, uint32_t ref)
+void kxc_transmit_retx_push(struct channel *ch, uint32_t ref)
 {
 	if (ch->retx_count == RETX_MAX)
 		return; /* cannot be: as many as the window holds; what is not repaired is named again */
@@ -12,7 +12,7 @@ void transmit_retx_push(struct channel *ch, uint32_t ref)
 }
 
 /* For kx_txwin_ack() */
-void transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref)
+void kxc_transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref)
 {
 	struct channel *ch = channel;
 
@@ -48,7 +48,7 @@ static enum sent send_slot(struct channel *ch, struct kx_producer *p, uint32_t s
 	if (begin(ch, KX_PRODUCE, s->bytes, slot_ref(p, slot), now_ns, &o) == NULL)
 		return SENT_LATER;
 	memcpy(o.body, slot_data(p, slot), s->bytes);
-	channel_send(ch, &o, s->bytes, now_ns);
+	kxc_channel_send(ch, &o, s->bytes, now_ns);
 	return SENT;
 }
 
@@ -74,7 +74,7 @@ static enum sent send_part(
 		.frag_crc = kx_crc32c(0, data, bytes),
 		.part_bytes = l->part_bytes};
 	memcpy(o.body + sizeof(struct kx_frag), data, bytes);
-	channel_send(ch, &o, body_bytes, now_ns);
+	kxc_channel_send(ch, &o, body_bytes, now_ns);
 	return SENT;
 }
 
@@ -124,7 +124,7 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 			ch->client->stats.retransmits++;
 			n++;
 		} else {
-			transmit_acked(ch, 0, ref);
+			kxc_transmit_acked(ch, 0, ref);
 		}
 	}
 	return n;
@@ -174,7 +174,7 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 			 * the place that this one needs */
 			if (ch->large_unacked > 0)
 				return SENT_BLOCKED;
-			l->part_bytes = large_part_bytes(ch);
+			l->part_bytes = kxc_large_part_bytes(ch);
 			l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
 		}
 		sent = send_part(ch, p, s->large, l->sent_parts, now_ns);
@@ -207,7 +207,7 @@ static struct part *next_part(struct channel *ch)
 	return part;
 }
 
-unsigned int transmit(struct channel *ch, uint64_t now_ns)
+unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 {
 	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
 	unsigned int n = repairs(ch, budget, now_ns);
