@@ -7,10 +7,15 @@
 
 #include "cli.h"
 
-#define READ_BYTES  (256u << 10)
-#define LARGE_BYTES (20u << 20)
-#define LINGER_NS   1000000
-#define SENDS_TURN  2048 /* messages between two polls of the hub */
+#define READ_BYTES   (256u << 10)
+#define LARGE_BYTES  (20u << 20)
+#define LINGER_NS    1000000
+#define SENDS_TURN   2048	       /* messages between two polls of the hub */
+#define INTERRUPT_NS (2 * KX_NS_PER_S) /* after a signal, for what is on its way */
+#define BLOCKED_NS   (2 * KX_NS_PER_S) /* without progress, before it is said */
+
+static uint64_t sent_messages;
+static bool input_dropped; /* by a signal */
 
 struct input {
 	char *data;
@@ -156,6 +161,7 @@ static bool send_some(struct input *in, const struct cli_options *o)
 		}
 		in->begin += take;
 		in->scanned = 0;
+		sent_messages++;
 	}
 	return true;
 }
@@ -180,6 +186,43 @@ static bool readable(void)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* A signal: what was read and not sent is given up; what is on its way has a moment. @return false: it is
+ * over */
+static bool interrupted(struct input *in)
+{
+	static uint64_t deadline_ns;
+	uint64_t now_ns = kx_clock_mono_ns();
+
+	if (deadline_ns == 0)
+		deadline_ns = now_ns + INTERRUPT_NS;
+	input_dropped = input_dropped || in->end > in->begin;
+	in->eof = true;
+	in->begin = in->end;
+	if (now_ns < deadline_ns)
+		return true;
+	cli_error("interrupted: %u messages were not confirmed", (unsigned int)kx_producer_pending(producer));
+	cli_fail(&cli, EXIT_FAILED);
+	return false;
+}
+
+/* Said once: a topic whose log blocks waits for its readers, and so do we. */
+static void tell_blocked(bool full)
+{
+	static uint64_t since_ns, sent_then;
+	static bool told;
+	uint64_t now_ns = kx_clock_mono_ns();
+
+	if (!full || since_ns == 0 || sent_then != sent_messages) {
+		since_ns = now_ns;
+		sent_then = sent_messages;
+	}
+	if (told || now_ns - since_ns < BLOCKED_NS)
+		return;
+	told = true;
+	cli_error("waiting: the broker takes no more now (a full log with overrun = block waits for its "
+		  "consumers)");
+}
+
 static void run(struct input *in, const struct cli_options *o)
 {
 	bool flushed = false;
@@ -189,8 +232,9 @@ static void run(struct input *in, const struct cli_options *o)
 
 		if (cli.ready)
 			full = send_some(in, o);
-		if (cli_interrupted)
-			in->eof = true;
+		tell_blocked(full);
+		if (cli_interrupted && !interrupted(in))
+			break;
 		starved = cli.ready && !full;
 		if (starved && !in->eof && readable()) {
 			if (!input_read(in))
@@ -203,10 +247,13 @@ static void run(struct input *in, const struct cli_options *o)
 				kx_producer_flush(producer, kx_clock_mono_ns());
 			flushed = true;
 			if (in->end > in->begin) {
-				cli_error("standard input ends within a record");
+				if (cli.exit_code == EXIT_RUNNING)
+					cli_error("standard input ends within a record");
 				cli_fail(&cli, EXIT_FAILED);
 			} else if (kx_producer_pending(producer) == 0) {
-				cli_fail(&cli, EXIT_OK);
+				if (input_dropped)
+					cli_error("interrupted: input that was read was not sent");
+				cli_fail(&cli, input_dropped ? EXIT_FAILED : EXIT_OK);
 			}
 		}
 		if (kx_hub_poll(cli.c.hub, kx_clock_mono_ns()) == 0 && !(starved && full))

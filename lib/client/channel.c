@@ -251,6 +251,8 @@ static unsigned int silence(struct channel *ch, uint64_t now_ns)
 
 	if (now_ns >= blocked_due_ns(ch)) {
 		ch->blocked_probes++;
+		ch->blocked_ns =
+			now_ns; /* the next one counts from here: also when the back-off grows no more */
 		probe = true;
 	}
 	if (!probe && now_ns < ch->last_tx_ns + ch->heartbeat_ns)
