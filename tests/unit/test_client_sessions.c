@@ -337,6 +337,35 @@ static void test_many_clients(void **state)
 	net_free(net);
 }
 
+/* A log that blocks, and nobody reads: the producer waits, with few frames, and goes on when somebody does.
+ */
+static void test_a_blocked_producer_is_quiet(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 2, 9);
+	struct seen seen = {0};
+	struct kx_client *client = pair_client(net, 0, &seen);
+	struct kx_producer_opts opts = {.topic = "one", .on_complete = pair_complete, .user = &seen};
+	static const uint8_t value[1000];
+	struct kx_message m = {.value = value, .value_bytes = sizeof(value)};
+	struct kx_producer *producer;
+	uint64_t frames;
+
+	(void)state;
+	assert_int_equal(kx_producer_open(client, &opts, net->now_ns, &producer), KX_OK);
+	for (int i = 0; i < 30000; i++) {
+		kx_producer_send(producer, &m, net->now_ns);
+		if (i % 4 == 0)
+			net_turn(net);
+	}
+	net_run(net, 2 * KX_NS_PER_S);
+	assert_true(kx_producer_pending(producer) > 0);
+	frames = net->sent;
+	net_run(net, 5 * KX_NS_PER_S);
+	/* heartbeats of both sides every 100 ms, probes every 128 ms, their answers */
+	assert_in_range(net->sent - frames, 1, 400);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_many_clients),
+		cmocka_unit_test(test_a_blocked_producer_is_quiet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
