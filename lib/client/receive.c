@@ -13,7 +13,9 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 		return;
 	if (rtt_ns != 0)
 		kx_rtt_sample(&ch->rtt, rtt_ns);
-	if (r->limit_pkt > ch->limit_pkt || r->limit_bytes > ch->limit_bytes)
+	/* a probe's own number moves limit_pkt: that is no news unless it was what we waited for */
+	if (r->limit_bytes > ch->limit_bytes ||
+		(ch->tx.next_pkt >= ch->limit_pkt && r->limit_pkt > ch->limit_pkt))
 		ch->blocked_probes = 0;
 	ch->limit_pkt = KX_MAX(ch->limit_pkt, r->limit_pkt);
 	ch->limit_bytes = KX_MAX(ch->limit_bytes, r->limit_bytes);
