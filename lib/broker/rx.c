@@ -40,6 +40,7 @@ static enum kx_drop numbered_frame(
 	if (kx_unlikely(drop != KX_DROP_NONE)) {
 		if (drop == KX_DROP_PKT_DUPLICATE) {
 			kx_count(&s->info.duplicates, 1);
+			kx_rxwin_duplicate(&s->rx, pkt_no);
 			ack_due(b, s, true);
 		}
 		return drop;

@@ -433,6 +433,8 @@ static inline void hole_below(struct sub *s, uint64_t end)
 	s->hole_top = KX_MAX(s->hole_top, end);
 }
 /* A frame has brought offsets [first, end) that were missing. */
+/* A delivery numbered pkt_no brought what is there already. */
+void kxc_hole_duplicate(struct sub *s, uint64_t pkt_no);
 void kxc_hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns);
 /* Parts of the batch in turn are coming: only silence makes a hole of the rest. */
 void kxc_gap_later(struct sub *s, uint64_t now_ns);

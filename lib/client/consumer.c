@@ -464,7 +464,7 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 	s->next_offset = s->want <= b->next_offset ? KX_MAX(b->start_offset, s->want) : b->start_offset;
 	s->sent_end = s->next_offset;
 	s->log_end = b->next_offset;
-	s->hole_top = 0;
+	s->hole_top = s->nak_pkt = 0;
 	if (s->asks == 1)
 		kx_rtt_sample(&ch->rtt, now_ns - (s->ask_ns - REQUEST_FIRST));
 	if (s->reset_position) {

@@ -214,6 +214,8 @@ static void deliver_early(struct sub *s, const struct kx_frame *f, const struct 
 		hole_below(s, end);
 	else if (hold(s, v->body + done, v->body_bytes - done, first, end, f->rx_ns))
 		kxc_hole_filled(s, first, end, v->hdr->pkt_no, now_ns);
+	else if (first < s->named_end)
+		kxc_hole_duplicate(s, v->hdr->pkt_no);
 	kxc_gap_seen(s, now_ns);
 }
 
@@ -247,6 +249,8 @@ void kxc_deliver_frame(
 		deliver_early(s, f, v, done, end, now_ns);
 		return;
 	}
+	if (kx_unlikely(end <= before))
+		kxc_hole_duplicate(s, v->hdr->pkt_no);
 	if (kx_unlikely(s->gap_listed)) {
 		if (s->next_offset != before) {
 			kxc_hole_filled(s, before, s->next_offset, v->hdr->pkt_no, now_ns);

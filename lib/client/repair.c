@@ -74,7 +74,7 @@ void kxc_gap_seen(struct sub *s, uint64_t now_ns)
 		ch->gap_head = s;
 		s->nak_tries = 0;
 		s->nak_offset = s->named_end = s->round_end = s->next_offset;
-		s->nak_pkt = s->hole_ns = s->timed_ns = s->round_at = 0;
+		s->hole_ns = s->timed_ns = s->round_at = 0;
 		s->no_room = false;
 	} else if (s->next_offset != s->nak_offset) {
 		s->consumer->client->stats.repaired_holes++;
@@ -101,14 +101,27 @@ void kxc_gap_later(struct sub *s, uint64_t now_ns)
 	s->again_ns = KX_MAX(s->again_ns, now_ns + kx_rtt_reorder_ns(&s->ch->rtt));
 }
 
+/* The broker sent it before it could answer the last NAK: it is the original, overtaken by more than the
+ * allowance. */
+static void late(struct sub *s)
+{
+	if (!s->late_seen)
+		kx_rtt_late(&s->ch->rtt);
+	s->late_seen = true;
+}
+
+void kxc_hole_duplicate(struct sub *s, uint64_t pkt_no)
+{
+	if (pkt_no <= s->nak_pkt)
+		late(s);
+}
+
 void kxc_hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_no, uint64_t now_ns)
 {
 	if (!s->gap_listed || first >= s->named_end)
 		return;
-	if (pkt_no <= s->nak_pkt) { /* the original, not an answer */
-		if (!s->late_seen)
-			kx_rtt_late(&s->ch->rtt);
-		s->late_seen = true;
+	if (pkt_no <= s->nak_pkt) {
+		late(s);
 		return;
 	}
 	if (s->timed_ns == 0 || s->timed_offset < first || s->timed_offset >= end)

@@ -128,7 +128,8 @@ struct kx_transport {
 /* ---- receive window: which packet numbers have come
  * -------------------------------------------------------- */
 
-#define KX_RXWIN_PKTS 4096 /**< packets above next_pkt that can be told apart; power of two */
+#define KX_RXWIN_PKTS	4096 /**< packets above next_pkt that can be told apart; power of two */
+#define KX_RXWIN_CLOSED 16   /**< holes closed by the floor that are remembered: were they late or lost? */
 #define KX_RXWIN_JUMP_MAX                                                                                    \
 	(UINT64_C(1) << 32) /**< furthest a packet beyond the window may carry it by its floor */
 #define KX_PKT_NO_MAX	      (UINT64_C(1) << 62) /**< higher packet numbers are never taken */
@@ -157,6 +158,9 @@ struct kx_rxwin {
 	uint32_t nak_tries;    /**< rounds in a row without progress */
 	uint32_t late; /**< packets that came after a NAK had named them; the caller's to read and clear */
 	uint64_t bits[KX_RXWIN_PKTS / 64]; /**< ring bitmap of [next_pkt, next_pkt + KX_RXWIN_PKTS) */
+	uint64_t closed[KX_RXWIN_CLOSED]; /**< the last holes named by a NAK that the floor closed; 0: none */
+	uint32_t closed_at;
+	uint32_t zero;
 };
 void kx_rxwin_init(struct kx_rxwin *w);
 
@@ -195,6 +199,12 @@ static KX_ALWAYS_INLINE void kx_rxwin_mark(struct kx_rxwin *w, uint64_t pkt_no, 
 	w->largest_pkt = pkt_no;
 	w->largest_ns = now_ns;
 }
+
+/**
+ * A packet that was no more than a duplicate (KX_DROP_PKT_DUPLICATE): was it named by a NAK, and closed by
+ * the floor when its repair had come? Then it was late (w->late), not lost.
+ */
+void kx_rxwin_duplicate(struct kx_rxwin *w, uint64_t pkt_no);
 
 /** kx_rxwin_floor() for a floor above next_pkt. */
 void kx_rxwin_floor_slow(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns);

@@ -45,6 +45,30 @@ void kx_rxwin_mark_slow(struct kx_rxwin *w, uint64_t pkt_no, uint64_t now_ns)
 		pass_received(w);
 }
 
+/* Remember holes in [next_pkt, floor) that were named: their originals may still come. */
+static void remember_closed(struct kx_rxwin *w, uint64_t floor)
+{
+	uint64_t end = KX_MIN(floor, w->nak_high_pkt), at = w->next_pkt;
+
+	for (unsigned int i = 0; i < KX_RXWIN_CLOSED; i++, at++) {
+		at = ring_find(w->bits, at, end, false);
+		if (at >= end)
+			return;
+		w->closed[w->closed_at++ % KX_RXWIN_CLOSED] = at;
+	}
+}
+
+void kx_rxwin_duplicate(struct kx_rxwin *w, uint64_t pkt_no)
+{
+	for (unsigned int i = 0; i < KX_RXWIN_CLOSED; i++) {
+		if (w->closed[i] != pkt_no)
+			continue;
+		w->closed[i] = 0;
+		w->late++;
+		return;
+	}
+}
+
 void kx_rxwin_floor_slow(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns)
 {
 	uint64_t floor = KX_MIN(floor_pkt, w->largest_pkt + 1);
@@ -52,6 +76,8 @@ void kx_rxwin_floor_slow(struct kx_rxwin *w, uint64_t floor_pkt, uint64_t now_ns
 	(void)now_ns;
 	if (floor <= w->next_pkt)
 		return;
+	if (w->next_pkt < w->nak_high_pkt)
+		remember_closed(w, floor);
 	ring_clear_span(w->bits, w->next_pkt, floor);
 	w->next_pkt = floor;
 	pass_received(w);

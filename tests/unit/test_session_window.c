@@ -268,6 +268,32 @@ static void test_rx_late(void **state)
 	assert_int_equal(w.late, 1);
 }
 
+/* The same when its repair came first, under a number of its own, and the floor has closed the hole. */
+static void test_rx_late_behind_the_floor(void **state)
+{
+	struct kx_nak_entry e[64];
+	struct kx_rxwin w;
+
+	(void)state;
+	kx_rxwin_init(&w);
+	take(&w, 1, MS);
+	take(&w, 3, MS);
+	take(&w, 5, MS);
+	assert_int_equal(kx_rxwin_nak(&w, 2 * MS, MS, MS, e, 64), 2);
+	take(&w, 7, 2 * MS); /* 6 is missing too, but no NAK has named it */
+	kx_rxwin_floor(&w, 8, 2 * MS);
+	assert_int_equal(w.next_pkt, 8);
+	kx_rxwin_duplicate(&w, 6);
+	kx_rxwin_duplicate(&w, 3); /* repeated by the network */
+	assert_int_equal(w.late, 0);
+	kx_rxwin_duplicate(&w, 2);
+	assert_int_equal(w.late, 1);
+	kx_rxwin_duplicate(&w, 2); /* once */
+	assert_int_equal(w.late, 1);
+	kx_rxwin_duplicate(&w, 4);
+	assert_int_equal(w.late, 2);
+}
+
 /* More holes than entries: further calls name the rest at once, each hole one time a round. */
 static void test_rx_nak_many(void **state)
 {
@@ -573,6 +599,7 @@ int main(void)
 		cmocka_unit_test(test_rx_nak_fresh),
 		cmocka_unit_test(test_rx_nak_round_ends),
 		cmocka_unit_test(test_rx_late),
+		cmocka_unit_test(test_rx_late_behind_the_floor),
 		cmocka_unit_test(test_rx_nak_many),
 		cmocka_unit_test(test_tx_ack),
 		cmocka_unit_test(test_tx_rtt_lies),
