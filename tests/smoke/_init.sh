@@ -112,6 +112,8 @@ run_bg() {
   shift
   # ip becomes the command, so that its pid is the one that is signalled.
   [ "$1" != in_ns ] || set -- ip netns exec "$(ns "$2")" "${@:3}"
+  # Here, not only in the child: what an earlier program of that name printed must not be read as this one's.
+  : >"$KX_TMP/$name.log"
   "$@" >"$KX_TMP/$name.log" 2>&1 </dev/null &
   BG_PID=$!
   _bg_names+=("$name")
