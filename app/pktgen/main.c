@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* kaelix-pktgen: start, run one mode, print and write what was found, stop. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -20,6 +23,12 @@
 #define EAL_ARGS_MAX	64
 
 static volatile sig_atomic_t stop_signal;
+
+/* Written beside its name and renamed, so that who waits for it finds it whole. */
+static struct {
+	FILE *out;
+	char tmp[PATH_MAX]; /* "": the name is no regular file (/dev/stdout) and is written to directly */
+} json_file;
 
 static void on_signal(int sig)
 {
@@ -73,11 +82,43 @@ static int start_eal(int argc, char **argv)
 	return rte_eal_init(n, args) < 0 ? -rte_errno : 0;
 }
 
-static int write_json(const struct pg_run *run, FILE *out)
+static int open_json(const char *name)
+{
+	struct stat st;
+	bool direct = stat(name, &st) == 0 && !S_ISREG(st.st_mode);
+	int len = direct ? 0 : snprintf(json_file.tmp, sizeof(json_file.tmp), "%s.tmp", name);
+
+	if (len >= (int)sizeof(json_file.tmp))
+		return -ENAMETOOLONG;
+	json_file.out = fopen(direct ? name : json_file.tmp, "we");
+	return json_file.out != NULL ? 0 : -errno;
+}
+
+static int close_json(const char *name)
+{
+	FILE *out = json_file.out;
+
+	json_file.out = NULL;
+	if (fclose(out) != 0 || (json_file.tmp[0] != '\0' && rename(json_file.tmp, name) != 0))
+		return -errno;
+	json_file.tmp[0] = '\0';
+	return 0;
+}
+
+/* What a run without a result leaves. */
+static void drop_json(void)
+{
+	if (json_file.out != NULL)
+		fclose(json_file.out);
+	if (json_file.tmp[0] != '\0')
+		unlink(json_file.tmp);
+}
+
+static int write_json(const struct pg_run *run)
 {
 	struct pg_json j;
 
-	pg_json_begin(&j, out);
+	pg_json_begin(&j, json_file.out);
 	pg_json_object(&j, NULL);
 	pg_json_u64(&j, "schema", 1);
 	pg_fingerprint_json(
@@ -86,7 +127,7 @@ static int write_json(const struct pg_run *run, FILE *out)
 	pg_result_json(&run->result, &j);
 	pg_json_end(&j, ']');
 	pg_json_end(&j, '}');
-	return fclose(out) == 0 ? 0 : -errno;
+	return close_json(run->o->json);
 }
 
 static void finish_result(struct pg_run *run)
@@ -117,7 +158,7 @@ static bool clean(const struct pg_run *run)
 		r->lost + r->duplicated + r->reordered + r->corrupt + r->failed == 0;
 }
 
-static int run_and_report(struct pg_run *run, FILE *json)
+static int run_and_report(struct pg_run *run)
 {
 	struct pg_progress progress;
 	int rc = 0;
@@ -136,13 +177,17 @@ static int run_and_report(struct pg_run *run, FILE *json)
 	}
 	finish_result(run);
 	pg_result_print(&run->result, stdout);
-	if (json != NULL && write_json(run, json) != 0)
+	fflush(stdout);
+	if (run->o->json != NULL && write_json(run) != 0)
 		rc = cannot("the JSON file could not be written");
 	pg_progress_fini(&progress);
-	return rc != 0 ? rc : clean(run) ? EXIT_SUCCESS : EXIT_NOT_CLEAN;
+	if (rc == 0)
+		rc = clean(run) ? EXIT_SUCCESS : EXIT_NOT_CLEAN;
+	pg_rig_hold(run->rig, run->o->hold_s);
+	return rc;
 }
 
-static int run_mode(const struct pg_options *o, struct pg_rig *rig, FILE *json)
+static int run_mode(const struct pg_options *o, struct pg_rig *rig)
 {
 	static struct pg_run run;
 	char line[512];
@@ -155,7 +200,7 @@ static int run_mode(const struct pg_options *o, struct pg_rig *rig, FILE *json)
 	else if (pg_run_init(&run, o, rig, &stop_signal) != 0)
 		rc = cannot("out of memory");
 	else
-		rc = run_and_report(&run, json);
+		rc = run_and_report(&run);
 	pg_run_fini(&run);
 	unsigned int missing = pg_rig_close(rig);
 
@@ -172,7 +217,6 @@ int main(int argc, char **argv)
 	struct pg_options options;
 	struct kx_text error;
 	char line[512];
-	FILE *json = NULL;
 
 	kx_text_init(&error, line, sizeof(line));
 	if (split == argc && (has_arg(argc, argv, "--help") || has_arg(argc, argv, "-h"))) {
@@ -188,10 +232,11 @@ int main(int argc, char **argv)
 	case PG_PARSE_RUN:
 		break;
 	}
-	if (options.json != NULL && (json = fopen(options.json, "we")) == NULL) {
-		kx_text_add(&error, "--json %s: %s", options.json, kx_strerror(-errno));
+	if (options.json != NULL && (rc = open_json(options.json)) != 0) {
+		kx_text_add(&error, "--json %s: %s", options.json, kx_strerror(rc));
 		return cannot(line);
 	}
+	atexit(drop_json);
 	rig.stop = &stop_signal;
 	/* Before EAL, so that a port is started soon after it is there. */
 	if (kx_tsc_clock_calibrate(&rig.clock, KX_NS_PER_S) != 0)
@@ -204,7 +249,7 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
-	rc = run_mode(&options, &rig, json);
+	rc = run_mode(&options, &rig);
 	rte_eal_cleanup();
 	return rc;
 }

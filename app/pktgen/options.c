@@ -67,7 +67,11 @@ static const char help_text[] =
 	"\n"
 	"Output\n"
 	"  --name NAME                of the result, default by mode and rate\n"
-	"  --json FILE                result with the machine's fingerprint\n"
+	"  --json FILE                result with the machine's fingerprint; appears whole, when it is done\n"
+	"  --hold S                   then keep the port open, not polled, until its link is down or S "
+	"seconds "
+	"passed;\n"
+	"                             0..600, default 0. A memif peer is to be stopped in that time\n"
 	"  --ready FILE               made when the port is started: a memif peer must not connect before\n"
 	"  --quiet                    no progress line every second\n"
 	"  --help\n"
@@ -357,6 +361,8 @@ static bool set_other(struct parse *p)
 		return set_millis(p, &o->drain_ns);
 	if (IS("seconds"))
 		return real(p, 0.1, 86400, &o->seconds);
+	if (IS("hold"))
+		return real(p, 0, 600, &o->hold_s);
 	if (IS("name"))
 		return set_name(p, &o->name);
 	if (IS("json"))

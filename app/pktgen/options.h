@@ -18,6 +18,7 @@ struct pg_options {
 	double rate_per_s;    /**< messages, in echo frames; 0 with PG_MAX */
 	uint32_t burst_ticks; /**< PG_BURST: sends back to back */
 	double seconds;	      /**< measured, behind the warm-up */
+	double hold_s;	      /**< longest wait for the peer to leave, after the result; 0: none */
 	double warmup_s;      /**< < 0: by rule */
 	uint32_t frame_bytes; /**< echo */
 	uint32_t window;      /**< echo at max: frames on the way */

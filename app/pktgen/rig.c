@@ -8,7 +8,9 @@
 
 #include <rte_lcore.h>
 
-#define LINK_WAIT_MS 30000
+#define LINK_WAIT_MS   30000
+#define HOLD_POLL_MS   20
+#define HOLD_SETTLE_MS 100
 
 static void name_wire(struct pg_rig *rig)
 {
@@ -152,6 +154,24 @@ int pg_rig_open(struct pg_rig *rig, const struct pg_options *o, struct kx_text *
 	if (err == 0 && o->mode != PG_ECHO)
 		err = open_transport(rig, o, why);
 	return err;
+}
+
+void pg_rig_hold(const struct pg_rig *rig, double seconds)
+{
+	const struct timespec pause = {.tv_nsec = HOLD_POLL_MS * 1000000},
+			      settle = {.tv_nsec = HOLD_SETTLE_MS * 1000000};
+	const uint64_t end_ns = pg_now(rig) + (uint64_t)(seconds * (double)KX_NS_PER_S);
+	struct kx_ethdev_link link = {0};
+
+	if (!(seconds > 0))
+		return;
+	while (*rig->stop == 0 && pg_now(rig) < end_ns) {
+		if (kx_ethdev_link(&rig->dev, &link) == 0 && !link.up)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	/* The driver says "down" before it has let go of everything. */
+	nanosleep(&settle, NULL);
 }
 
 static unsigned int free_pool(struct rte_mempool *pool)

@@ -27,6 +27,10 @@ struct pg_rig {
 /** Port, pools, transport; rig->clock and rig->stop are set before. @return 0 or -errno with a sentence in
  * `why`; pg_rig_close() either way. */
 int pg_rig_open(struct pg_rig *rig, const struct pg_options *o, struct kx_text *why);
+/** Leave the open port alone, unpolled, until its link is down, `seconds` have passed or rig->stop is set,
+ * and a little longer: a memif driver unmaps its rings under a burst when the peer goes. Main lcore, no loop
+ * running. */
+void pg_rig_hold(const struct pg_rig *rig, double seconds);
 /** @return mbufs that did not come back to the pools. */
 unsigned int pg_rig_close(struct pg_rig *rig);
 

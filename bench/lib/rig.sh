@@ -109,14 +109,14 @@ _rig_clean_files() {
 rig_run() {
   local peer=$1 json=$2 rc=0 deadline
   shift 2
-  rm -f "$RIG_TMP/wire" "$RIG_TMP/ready"
+  rm -f "$RIG_TMP/wire" "$RIG_TMP/ready" "$json"
   _rig_eal "$RIG_CPU_GEN" g 192
   RIG_ARGS+=(--no-telemetry "--vdev=net_memif0,role=server,id=0,socket=$RIG_TMP/wire,socket-abstract=no,bsize=2048,rsize=10")
   [ "$peer" != kaelix ] || set -- "$@" --broker-telemetry "${RIG_ID}p"
   if [ "${RIG_QUIET:-0}" = 1 ]; then
-    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --ready "$RIG_TMP/ready" --json "$json" "$@" >"$RIG_TMP/pktgen.log" 2>&1 <&9 &
+    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --hold 20 --ready "$RIG_TMP/ready" --json "$json" "$@" >"$RIG_TMP/pktgen.log" 2>&1 <&9 &
   else
-    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --ready "$RIG_TMP/ready" --json "$json" "$@" <&9 &
+    "$RIG_BUILD/app/pktgen/kaelix-pktgen" "${RIG_ARGS[@]}" -- --hold 20 --ready "$RIG_TMP/ready" --json "$json" "$@" <&9 &
   fi
   local generator=$!
   RIG_PIDS+=("$generator")
@@ -130,7 +130,8 @@ rig_run() {
   done
   "_rig_start_$peer"
   RIG_PIDS+=("$RIG_PEER")
-  while _rig_running "$generator"; do
+  # With the result there, the generator polls no more and waits for its peer to leave first.
+  until [ -e "$json" ] || ! _rig_running "$generator"; do
     if ! _rig_running "$RIG_PEER"; then
       tail -n 5 "$RIG_TMP/peer.log" >&2
       _rig_stop "$generator"
@@ -138,8 +139,8 @@ rig_run() {
     fi
     sleep 0.1
   done
-  wait "$generator" || rc=$?
   _rig_stop "$RIG_PEER" "$peer"
+  wait "$generator" || rc=$?
   RIG_PIDS=()
   _rig_clean_files
   [ $rc -ne 2 ] || {

@@ -4,9 +4,9 @@
 # shipped configuration and a topic "spread" of 4 partitions that waits for its consumers, as "quick" does; it is the
 # memif client, zero-copy where there are hugepages.
 #   MEMIF_FIRST                 who is started first: broker (it waits for its peer) or generator
-#   memif_run NAME SECONDS ARG...   a fresh pair, until the generator has ended; everything sent arrived once, in
-#                               order and intact. BROKER_ARGS: more arguments for the broker
-#   memif_stop                  the broker, whose peer has gone, ends clean; its data lcore allocated nothing
+#   memif_run NAME SECONDS ARG...   a fresh pair, until there is a result; everything sent arrived once, in order
+#                               and intact. The generator stays, unpolled: it is the last to leave. BROKER_ARGS: more arguments for the broker
+#   memif_stop                  the broker, then the generator, end clean; the data lcore allocated nothing
 #   value NAME KEY...           of the generator's result
 
 MEMIF_FIRST=broker
@@ -33,8 +33,8 @@ memif_broker() {
 
 # memif_generator NAME SECONDS ARG...: what is slow to arrive is waited for, not lost.
 memif_generator() {
-  rm -f "$KX_TMP/ready" "$MEMIF_SOCKET"
-  run_bg "gen-$1" "$KX_PKTGEN" --lcores '0@1,1@1' "${MEMIF_GEN[@]}" -- --mode e2e --quiet --ready "$KX_TMP/ready" \
+  rm -f "$KX_TMP/ready" "$MEMIF_SOCKET" "$KX_TMP/$1.json"
+  run_bg "gen-$1" "$KX_PKTGEN" --lcores '0@1,1@1' "${MEMIF_GEN[@]}" -- --mode e2e --quiet --hold 20 --ready "$KX_TMP/ready" \
     --seconds "$2" --mtu 1400 --verify full --late-ms 60000 --drain-ms 60000 --broker-telemetry "$KX_ID-b" \
     --json "$KX_TMP/$1.json" "${@:3}"
   MEMIF_GEN_PID=$BG_PID
@@ -50,8 +50,8 @@ memif_run() {
   [ $MEMIF_FIRST != broker ] || memif_broker
   memif_generator "$@"
   [ $MEMIF_FIRST = broker ] || memif_broker
-  wait_bg "$MEMIF_GEN_PID" 150
-  assert_eq 0 "$BG_RC" "exit code of the generator ($1)"
+  wait_for "[ -e $KX_TMP/$1.json ] || ! _is_running $MEMIF_GEN_PID" 150
+  [ -e "$KX_TMP/$1.json" ] || fail "$1: the generator ended without a result"
   for key in lost duplicated reordered corrupt failed foreign; do
     assert_eq 0 "$(value "$1" $key)" "$1: $key"
   done
@@ -60,7 +60,9 @@ memif_run() {
 }
 
 memif_stop() {
-  broker_stop TERM
+  broker_stop INT
+  wait_bg "$MEMIF_GEN_PID" 60
+  assert_eq 0 "$BG_RC" "exit code of the generator"
   cat "$KX_TMP/alloc"
   grep -q '^alloc_count: armed=1 data_lcore_threads=1 allocations=0 ' "$KX_TMP/alloc" || fail "the data lcore allocated"
 }

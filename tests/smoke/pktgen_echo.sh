@@ -50,7 +50,7 @@ run_echo() {
   shift 2
   rm -f "$KX_TMP/wire" "$KX_TMP/ready"
   run_bg "gen-$name" "$KX_PKTGEN" --lcores '0@0,1@0' --no-pci --file-prefix "${KX_ID}g" -m 128 ${memory[@]+"${memory[@]}"} \
-    "--vdev=net_memif0,role=server,id=0,socket=$KX_TMP/wire,socket-abstract=no" -- --mode echo --ready "$KX_TMP/ready" --seconds "$seconds" \
+    "--vdev=net_memif0,role=server,id=0,socket=$KX_TMP/wire,socket-abstract=no" -- --mode echo --hold 20 --ready "$KX_TMP/ready" --seconds "$seconds" \
     --json "$KX_TMP/$name.json" "$@"
   local generator=$BG_PID
   wait_for "[ -e $KX_TMP/ready ] || ! kill -0 $generator" 60
@@ -63,13 +63,14 @@ run_echo() {
     "--vdev=net_memif0,role=client,id=0,socket=$KX_TMP/wire,socket-abstract=no${copy[*]:+,zero-copy=yes}" -- \
     --forward-mode=macswap --auto-start --total-num-mbufs=16384 --no-mlockall
   local reflector=$BG_PID
-  wait_bg "$generator" 120
-  local rc=$BG_RC
-  [ -s "$KX_TMP/$name.json" ] || fail "$name: exit $rc of the generator and no result"
+  wait_for "[ -e $KX_TMP/$name.json ] || ! _is_running $generator" 120
+  [ -s "$KX_TMP/$name.json" ] || fail "$name: the generator ended without a result"
   echo 1<>"$KX_TMP/in-$name"
   wait_bg "$reflector" 60
-  [ "$BG_RC" -eq 0 ] || echo "testpmd ended with $BG_RC, after its peer had"
-  check_books "$name" "$rc"
+  [ "$BG_RC" -eq 0 ] || echo "testpmd ended with $BG_RC"
+  # The last to leave: a memif peer must not go while the other is in a burst.
+  wait_bg "$generator" 60
+  check_books "$name" "$BG_RC"
 }
 
 run_echo max 1 --frame-bytes 1370 --verify full
