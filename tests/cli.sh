@@ -108,6 +108,9 @@ $cli ping -c 20 --interval 0 --json | python3 -c 'import json, sys
 got = json.load(sys.stdin)
 assert [p["lcore"] for p in got] == [0, 1, 2] and all(p["received"] == 20 for p in got), got' || fail "ping --json"
 same 3 "$($cli ping -c 3 | grep -c '3 of 3 answered, min .* avg .* max .* p99')" "ping"
+$cli topics >/dev/full 2>"$dir/err"
+want 1 "topics to a full device"
+grep -q "standard output: No space left" "$dir/err" || fail "a full device is not named: $(cat "$dir/err")"
 
 # Wrong use and no broker.
 $cli 2>/dev/null

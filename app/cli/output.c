@@ -20,6 +20,8 @@ static bool write_all(const char *data, size_t bytes)
 			continue;
 		if (n < 0) {
 			broken = true;
+			if (errno != EPIPE) /* a reader that has had enough is no news */
+				cli_error("standard output: %s", kx_strerror(-errno));
 			break;
 		}
 		data += n;
