@@ -2,7 +2,8 @@
 /*
  * What one data lcore's broker costs per produce frame, without a port: frames of 17 messages of 64 bytes (or
  * 1) are given to kx_broker_rx() in bursts of 32, one consumer takes them by cut-through or copy. Prints ns
- * per frame, the median of 15 rounds. `micro_broker [messages per frame]`
+ * per frame, the median of 15 rounds. `micro_broker [messages per frame [log MiB]]`; the log is 256 MiB
+ * unless told
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,11 @@
 #define BUF_BYTES	 2048
 #define BUFS		 1024
 
-static const char ini[] = "[lcores]\ndata = 1\n"
-			  "[memory]\nlog_bytes = 256M\n"
-			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
-			  "[sessions]\nidle_timeout_ms = 60000\n"
-			  "[topic t]\npartitions = 1\noverrun = block\n";
+static const char ini_format[] = "[lcores]\ndata = 1\n"
+				 "[memory]\nlog_bytes = %uM\n"
+				 "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				 "[sessions]\nidle_timeout_ms = 60000\n"
+				 "[topic t]\npartitions = 1\noverrun = block\n";
 
 struct wire {
 	uint8_t *memory;
@@ -200,6 +201,8 @@ static double round_ns(struct wire *w, unsigned int messages, uint32_t flags, st
 int main(int argc, char **argv)
 {
 	unsigned int messages = argc > 1 ? (unsigned int)atoi(argv[1]) : 17;
+	unsigned int log_mib = argc > 2 ? (unsigned int)atoi(argv[2]) : 256;
+	char ini[sizeof(ini_format) + 16];
 	static struct kx_partition_offsets offsets[1];
 	static struct kx_ledger ledger;
 	struct kx_conf_errors *errs = calloc(1, sizeof(*errs));
@@ -211,6 +214,7 @@ int main(int argc, char **argv)
 	uint8_t *log = NULL;
 	struct kx_subscribe sub = {.request_id = 1, .sub_id = 1, .limit_bytes = 1u << 30};
 
+	snprintf(ini, sizeof(ini), ini_format, log_mib);
 	if (messages < 1 || messages > 17 || kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
 		kx_auth_secrets_init(&secrets) != 0 ||

@@ -152,10 +152,11 @@ rig_run() {
 }
 
 rig_end() {
-  local rc=$? pid
+  local rc=$? i
   trap - EXIT
-  for pid in ${RIG_PIDS[@]+"${RIG_PIDS[@]}"}; do
-    _rig_stop "$pid"
+  # The peer was started last and leaves first, as in rig_run.
+  for ((i = ${#RIG_PIDS[@]} - 1; i >= 0; i--)); do
+    _rig_stop "${RIG_PIDS[i]}"
   done
   [ -z "$RIG_TMP" ] || {
     _rig_clean_files
