@@ -28,6 +28,7 @@ static enum kx_drop credit_entry(
 		sub->probe_ns =
 			sub->acked_offset == sub->cursor.offset ? 0 : b->now_ns + kx_rtt_pto_ns(&s->rtt);
 	}
+	sub->done_offset = KX_MAX(sub->done_offset, e->done_offset);
 	if (e->limit_bytes > sub->limit_bytes)
 		sub->limit_bytes = e->limit_bytes;
 	sub_ready(b, index);

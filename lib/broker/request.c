@@ -136,7 +136,7 @@ static int start_cursor(const struct kx_partition *p, uint64_t wanted, struct kx
 
 	if (kx_log_seek(&p->log, offset, &sub->cursor) == -ENODATA)
 		return -ENODATA;
-	sub->start_offset = sub->acked_offset = sub->cursor.offset;
+	sub->start_offset = sub->acked_offset = sub->done_offset = sub->cursor.offset;
 	return 0;
 }
 

@@ -354,8 +354,10 @@ static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 		ch->credit_head = s->credit_next;
 		s->credit_listed = false;
 		s->limit_bytes = KX_MAX(s->limit_bytes, s->taken_bytes + s->consumer->window);
-		e[i] = (struct kx_credit_entry){
-			.sub_id = s->id, .next_offset = s->next_offset, .limit_bytes = s->limit_bytes};
+		e[i] = (struct kx_credit_entry){.sub_id = s->id,
+			.next_offset = s->next_offset,
+			.limit_bytes = s->limit_bytes,
+			.done_offset = s->next_offset};
 	}
 	kxc_channel_send(ch, &o, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns);
 	return 1;

@@ -82,6 +82,7 @@ struct kx_sub {
 	uint64_t limit_bytes; /**< credit: absolute, log bytes first sent */
 	uint64_t sent_bytes;
 	uint64_t acked_offset; /**< consumer has everything below */
+	uint64_t done_offset;  /**< and its application is done with everything below: may be freed */
 	uint64_t progress_ns;  /**< last time acked_offset moved or data were first sent after a pause */
 	uint64_t probe_ns;     /**< next HEARTBEAT for its unacknowledged tail */
 	uint32_t probes;
@@ -188,9 +189,9 @@ void kx_held_free(struct kx_topic_table *t, uint32_t held);
 /** @return subscription index linked to its partition, or KX_NONE when the table is full. */
 uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t session, uint32_t sub_id);
 void kx_sub_close(struct kx_topic_table *t, uint32_t sub);
-/** Lowest offset that some subscription of the partition has not acknowledged; UINT64_MAX without
+/** Lowest offset that some subscription of the partition is not done with; UINT64_MAX without
  * subscriptions. */
-uint64_t kx_partition_acked(const struct kx_topic_table *t, const struct kx_partition *p);
+uint64_t kx_partition_done(const struct kx_topic_table *t, const struct kx_partition *p);
 /**
  * Free what every consumer has (topics that block), a few extents at a time, as long as less than
  * `want_bytes` of room is left. @return true when something was freed.

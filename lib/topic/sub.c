@@ -41,12 +41,12 @@ void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
 	t->sub_free = sub;
 }
 
-uint64_t kx_partition_acked(const struct kx_topic_table *t, const struct kx_partition *p)
+uint64_t kx_partition_done(const struct kx_topic_table *t, const struct kx_partition *p)
 {
 	uint64_t lowest = UINT64_MAX;
 
 	for (uint32_t i = p->subs; i != KX_NONE; i = t->subs[i].next)
-		lowest = KX_MIN(lowest, t->subs[i].acked_offset);
+		lowest = KX_MIN(lowest, t->subs[i].done_offset);
 	return lowest;
 }
 
@@ -58,6 +58,6 @@ bool kx_partition_reclaim(struct kx_topic_table *t, struct kx_partition *p, uint
 
 	if (p->subs == KX_NONE || kx_log_room_bytes(&p->log, p->batch_max_bytes) >= want_bytes)
 		return false;
-	acked = kx_partition_acked(t, p);
+	acked = kx_partition_done(t, p);
 	return acked != UINT64_MAX && kx_log_trim_below(&p->log, acked, RECLAIM_EXTENTS) != 0;
 }

@@ -74,7 +74,7 @@ enum kx_drop wire_check_credit(const struct kx_frame_view *v, enum kx_side from)
 	if (reason != KX_DROP_NONE)
 		return reason;
 	for (uint32_t i = 0; i < r->entry_count; i++) {
-		if (e[i].sub_id == 0 || e[i].zero != 0)
+		if (e[i].sub_id == 0 || e[i].zero != 0 || e[i].done_offset > e[i].next_offset)
 			return KX_DROP_FRAME_FIELD;
 	}
 	return KX_DROP_NONE;

@@ -40,10 +40,12 @@ enum kx_drop wire_check_auth(const struct kx_frame_view *v, enum kx_side from)
 	const struct kx_auth *b = (const struct kx_auth *)v->body;
 
 	(void)from;
-	FIELD_IF(b->method > KX_AUTH_TICKET || b->zero != 0 || b->datagram_bytes < KX_DATAGRAM_MIN_BYTES);
+	FIELD_IF(b->method > KX_AUTH_TICKET || b->datagram_bytes < KX_DATAGRAM_MIN_BYTES);
+	FIELD_IF(b->protect > KX_PROTECT_AEAD || !wire_all_zero(b->zero, sizeof(b->zero)));
 	FIELD_IF(b->principal_bytes != 0 && !name_ok(b->principal, b->principal_bytes, sizeof(b->principal)));
 	FIELD_IF(b->principal_bytes == 0 && !wire_all_zero(b->principal, sizeof(b->principal)));
-	FIELD_IF(b->method != KX_AUTH_HMAC_SHA256 && !wire_all_zero(b->mac, sizeof(b->mac)));
+	FIELD_IF(b->method == KX_AUTH_NONE && !wire_all_zero(b->mac, sizeof(b->mac)));
+	FIELD_IF(b->method == KX_AUTH_TICKET && b->producer_id != 0);
 	FIELD_IF(b->method != KX_AUTH_TICKET && !wire_all_zero(b->ticket, sizeof(b->ticket)));
 	FIELD_IF(!padding_ok(v, sizeof(*b)));
 	return KX_DROP_NONE;
@@ -58,7 +60,8 @@ enum kx_drop wire_check_accept(const struct kx_frame_view *v, enum kx_side from)
 	FIELD_IF(b->lcore_count == 0 || b->lcore_count > KX_LCORES_MAX || b->lcore_index >= b->lcore_count);
 	FIELD_IF((uint32_t)b->base_port + b->lcore_count - 1 > UINT16_MAX);
 	FIELD_IF(b->datagram_bytes < KX_DATAGRAM_MIN_BYTES || b->datagram_bytes > KX_FRAME_MAX_BYTES);
-	FIELD_IF(!durability_ok(b->durability) || !wire_all_zero(b->zero, sizeof(b->zero)));
+	FIELD_IF(!durability_ok(b->durability) || b->protect > KX_PROTECT_AEAD);
+	FIELD_IF(!wire_all_zero(b->zero, sizeof(b->zero)) || b->zero2 != 0);
 	return KX_DROP_NONE;
 }
 

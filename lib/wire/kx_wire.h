@@ -42,6 +42,7 @@ extern "C" {
 #define KX_NONCE_BYTES	      16
 #define KX_COOKIE_BYTES	      32
 #define KX_TICKET_BYTES	      80
+#define KX_MAC_BYTES	      32 /**< HMAC-SHA256 in AUTH and ACCEPT */
 #define KX_PORT_CLOSED	      0
 
 /** Frame types. C: sent by clients, B: sent by brokers. */
@@ -75,7 +76,8 @@ enum kx_frame_type {
 	KX_COMMIT_ACK = 0x29,	   /**< B  receipt, and per partition how far it is committed */
 	KX_NAK = 0x2a,		   /**< CB what to send again */
 	KX_CREDIT = 0x2b,	   /**< C  receipt, and per subscription position and credit */
-	/* 0x30 RESUME, 0x31 RESUMED, 0x32 LOST, 0x33 THROTTLED are reserved (doc/protocol.md) */
+	/* 0x30 RESUME, 0x31 RESUMED, 0x34 PATH_CHALLENGE, 0x35 PATH_RESPONSE, 0x36 MTU_PROBE, 0x37 MTU_PROBED
+	 * are reserved (doc/protocol.md) */
 };
 
 /* ---- frame header: 32 bytes
@@ -130,7 +132,7 @@ struct kx_cookie {
 };
 enum kx_auth_method {
 	KX_AUTH_NONE = 0,
-	KX_AUTH_HMAC_SHA256 = 1, /**< reserved for keys per principal */
+	KX_AUTH_HMAC_SHA256 = 1, /**< with the principal's key */
 	KX_AUTH_TICKET = 2
 };
 struct kx_auth {
@@ -140,11 +142,15 @@ struct kx_auth {
 	uint8_t method; /**< enum kx_auth_method */
 	uint8_t principal_bytes;
 	uint16_t datagram_bytes; /**< largest KXP frame the client can receive */
-	uint32_t zero;
-	uint8_t mac[32]; /**< method HMAC; else zero */
+	uint8_t protect;	 /**< enum kx_protect: what the client wants at least */
+	uint8_t zero[3];
+	uint8_t mac[KX_MAC_BYTES]; /**< methods HMAC, and TICKET of a principal with a key; else zero */
 	uint8_t ticket[KX_TICKET_BYTES];
 	uint8_t principal[KX_PRINCIPAL_NAME_MAX + 1];
+	uint64_t producer_id; /**< to go on with under a new epoch; 0: a new one. Method TICKET: 0 */
 };
+/** How the frames of a session are protected; a higher value is more. */
+enum kx_protect { KX_PROTECT_PLAIN = 0, KX_PROTECT_MAC = 1, KX_PROTECT_AEAD = 2 };
 struct kx_accept {
 	uint8_t client_nonce[KX_NONCE_BYTES];
 	uint64_t conn_id;
@@ -161,8 +167,12 @@ struct kx_accept {
 	uint64_t limit_pkt; /**< first credit, as in struct kx_receipt */
 	uint64_t limit_bytes;
 	uint8_t durability; /**< highest level any topic has: enum kx_durability */
-	uint8_t zero[7];
+	uint8_t protect;    /**< enum kx_protect: of every frame of this session */
+	uint8_t zero[6];
 	uint8_t ticket[KX_TICKET_BYTES];
+	uint8_t mac[KX_MAC_BYTES]; /**< over what stands before it, when the principal has a key; else zero */
+	uint32_t principal_id;	   /**< 0: anonymous */
+	uint32_t zero2;
 };
 enum kx_durability { KX_MEMORY = 1, KX_WRITTEN = 2, KX_SYNCED = 3, KX_REPLICATED = 4 };
 /** Codes of REFUSE, PRODUCE_REFUSED, SUBSCRIBED, METADATA: X(identifier, value, text). */
@@ -184,7 +194,12 @@ enum kx_durability { KX_MEMORY = 1, KX_WRITTEN = 2, KX_SYNCED = 3, KX_REPLICATED
 	X(FENCED, 14, "a newer epoch of this producer exists")                                               \
 	X(DENIED, 15, "not permitted to this principal")                                                     \
 	X(IDLE, 16, "session was idle too long")                                                             \
-	X(SUB_UNKNOWN, 17, "unknown subscription")
+	X(SUB_UNKNOWN, 17, "unknown subscription")                                                           \
+	X(LOST, 18, "the broker was restarted and has it no more")                                           \
+	X(UNKNOWN_FATE, 19, "the broker cannot tell any more whether it was stored")                         \
+	X(RESYNC, 20, "the broker has no state of this producer: resume first")                              \
+	X(BUSY, 21, "too much at once; try again later")                                                     \
+	X(UNPROTECTED, 22, "the principal's frames must be protected")
 enum kx_code {
 #define KX_CODE_ENUM(id, value, text) KX_CODE_##id = value,
 	KX_CODE_LIST(KX_CODE_ENUM)
@@ -262,6 +277,8 @@ struct kx_credit_entry {
 	uint64_t next_offset; /**< consumer has everything below, in order */
 	uint64_t limit_bytes; /**< log bytes (whole batches) the broker may ever have sent first time; never
 				 falls */
+	uint64_t done_offset; /**< the application is done with everything below; <= next_offset, never falls.
+				 A log that blocks frees what all its consumers are done with */
 };
 /** HEARTBEAT of a broker: for each subscription not yet acknowledged up to its end. Clients send no entries.
  */
@@ -442,11 +459,11 @@ struct kx_rec_headers {
 _Static_assert(sizeof(struct kx_frame_hdr) == 32, "frame header");
 _Static_assert(sizeof(struct kx_hello) == 32, "hello");
 _Static_assert(sizeof(struct kx_cookie) == 80, "cookie");
-_Static_assert(sizeof(struct kx_auth) == 248, "auth");
-_Static_assert(sizeof(struct kx_accept) == 168, "accept");
+_Static_assert(sizeof(struct kx_auth) == 256, "auth");
+_Static_assert(sizeof(struct kx_accept) == 208, "accept");
 _Static_assert(sizeof(struct kx_receipt) == 40, "receipt");
 _Static_assert(sizeof(struct kx_commit_entry) == 32, "commit entry");
-_Static_assert(sizeof(struct kx_credit_entry) == 24, "credit entry");
+_Static_assert(sizeof(struct kx_credit_entry) == 32, "credit entry");
 _Static_assert(sizeof(struct kx_heartbeat_entry) == 16, "heartbeat entry");
 _Static_assert(sizeof(struct kx_nak_entry) == 24, "nak entry");
 _Static_assert(sizeof(struct kx_metadata_req) == 72, "metadata request");

@@ -313,7 +313,10 @@ void rig_credit(struct rig_session *s, uint32_t sub_id, uint64_t next_offset, ui
 		struct kx_receipt r;
 		struct kx_credit_entry e;
 	} body = {.r = {.next_pkt = 1, .entry_count = 1},
-		.e = {.sub_id = sub_id, .next_offset = next_offset, .limit_bytes = limit_bytes}};
+		.e = {.sub_id = sub_id,
+			.next_offset = next_offset,
+			.limit_bytes = limit_bytes,
+			.done_offset = next_offset}};
 
 	assert_int_equal(rig_send(s, KX_CREDIT, &body, sizeof(body)), KX_DROP_NONE);
 }

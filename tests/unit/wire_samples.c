@@ -57,14 +57,16 @@ static size_t cookie(uint8_t *data)
 	return setup(data, KX_COOKIE, &b, sizeof(b), sizeof(struct kx_frame_hdr) + sizeof(b));
 }
 
-static size_t auth(uint8_t *data, uint8_t method, uint16_t datagram, const char *principal)
+static size_t auth(uint8_t *data, uint8_t method, uint16_t datagram, uint8_t protect, uint64_t producer_id)
 {
-	struct kx_auth b = {.method = method, .datagram_bytes = datagram};
+	static const char principal[] = "alice";
+	struct kx_auth b = {
+		.method = method, .datagram_bytes = datagram, .protect = protect, .producer_id = producer_id};
 
 	run(b.client_nonce, 0x10, KX_NONCE_BYTES);
 	run(b.cookie, 0x40, KX_COOKIE_BYTES);
 	run(b.broker_nonce, 0x20, KX_NONCE_BYTES);
-	if (method == KX_AUTH_HMAC_SHA256)
+	if (method != KX_AUTH_NONE)
 		run(b.mac, 0xd0, sizeof(b.mac));
 	if (method == KX_AUTH_TICKET)
 		run(b.ticket, 0x80, sizeof(b.ticket));
@@ -75,17 +77,17 @@ static size_t auth(uint8_t *data, uint8_t method, uint16_t datagram, const char 
 
 static size_t auth_none(uint8_t *data)
 {
-	return auth(data, KX_AUTH_NONE, 1372, "alice");
+	return auth(data, KX_AUTH_NONE, 1372, KX_PROTECT_PLAIN, 0);
 }
 
 static size_t auth_hmac(uint8_t *data)
 {
-	return auth(data, KX_AUTH_HMAC_SHA256, 1372, "alice");
+	return auth(data, KX_AUTH_HMAC_SHA256, 1372, KX_PROTECT_AEAD, 0xabcdef);
 }
 
 static size_t auth_ticket(uint8_t *data)
 {
-	return auth(data, KX_AUTH_TICKET, 8972, "");
+	return auth(data, KX_AUTH_TICKET, 8972, KX_PROTECT_MAC, 0);
 }
 
 static size_t accept_frame(uint8_t *data)
@@ -103,10 +105,13 @@ static size_t accept_frame(uint8_t *data)
 		.heartbeat_ms = 250,
 		.limit_pkt = 257,
 		.limit_bytes = 1 << 20,
-		.durability = KX_MEMORY};
+		.durability = KX_MEMORY,
+		.protect = KX_PROTECT_AEAD,
+		.principal_id = 5};
 
 	run(b.client_nonce, 0x10, KX_NONCE_BYTES);
 	run(b.ticket, 0x80, sizeof(b.ticket));
+	run(b.mac, 0xd0, sizeof(b.mac));
 	return setup(data, KX_ACCEPT, &b, sizeof(b), sizeof(struct kx_frame_hdr) + sizeof(b));
 }
 
@@ -531,7 +536,7 @@ static size_t credit(uint8_t *data)
 	struct {
 		struct kx_receipt r;
 		struct kx_credit_entry e[2];
-	} b = {receipt, {{SUB, 0, 70000, 1 << 24}, {SUB + 1, 0, 70001, 1 << 24}}};
+	} b = {receipt, {{SUB, 0, 70000, 1 << 24, 69990}, {SUB + 1, 0, 70001, 1 << 24, 69991}}};
 
 	b.r.entry_count = 2;
 	return whole(data, KX_CREDIT, 0, &b, sizeof(b));

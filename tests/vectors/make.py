@@ -167,9 +167,9 @@ def receipt(next_pkt=900, largest=950, limit_pkt=2000, limit_bytes=1 << 33, dela
     return struct.pack('<QQQQIBBH', next_pkt, largest, limit_pkt, limit_bytes, delay, ranges, blocked, entries)
 
 
-def auth(method, principal=b'', mac=bytes(32), ticket=bytes(80), datagram=1372):
-    body = CLIENT_NONCE + COOKIE + BROKER_NONCE + struct.pack('<BBHI', method, len(principal), datagram, 0)
-    return setup('AUTH', pad(body + mac + ticket + pad(principal, 64), 480))
+def auth(method, principal=b'', mac=bytes(32), ticket=bytes(80), datagram=1372, protect=0, producer=0):
+    body = CLIENT_NONCE + COOKIE + BROKER_NONCE + struct.pack('<BBHB3x', method, len(principal), datagram, protect)
+    return setup('AUTH', pad(body + mac + ticket + pad(principal, 64) + struct.pack('<Q', producer), 480))
 
 
 def vectors():
@@ -188,10 +188,13 @@ def vectors():
     add('cookie', BROKER, 'COOKIE', setup('COOKIE', CLIENT_NONCE + COOKIE + BROKER_NONCE +
                                           struct.pack('<QQ', TIME, BOOT)))
     add('auth_none', CLIENT, 'AUTH, method none, with a principal', auth(0, b'alice'))
-    add('auth_hmac', CLIENT, 'AUTH, method HMAC-SHA256 (reserved)', auth(1, b'alice', mac=MAC))
-    add('auth_ticket', CLIENT, 'AUTH, method ticket: a further channel', auth(2, ticket=TICKET, datagram=8972))
+    add('auth_hmac', CLIENT, 'AUTH, method HMAC-SHA256, going on as producer 0xABCDEF', auth(
+        1, b'alice', mac=MAC, protect=2, producer=0xABCDEF))
+    add('auth_ticket', CLIENT, 'AUTH, method ticket: a further channel', auth(
+        2, b'alice', mac=MAC, ticket=TICKET, datagram=8972, protect=1))
     add('accept', BROKER, 'ACCEPT', setup('ACCEPT', CLIENT_NONCE + struct.pack(
-        '<QQQIIHHHHIIQQB7x', CONN, BOOT, 0xABCDEF, 3, 9, 9000, 4, 1, 1372, 30000, 250, 257, 1 << 20, 1) + TICKET))
+        '<QQQIIHHHHIIQQBB6x', CONN, BOOT, 0xABCDEF, 3, 9, 9000, 4, 1, 1372, 30000, 250, 257, 1 << 20, 1, 2) + TICKET +
+        MAC + struct.pack('<II', 5, 0)))
     add('refuse_setup', BROKER, 'REFUSE in set-up: table full', setup('REFUSE', CLIENT_NONCE + struct.pack('<II', 2, 0)))
     add('refuse_request', BROKER, 'REFUSE of a request in a session', frame('REFUSE', bytes(16) + struct.pack('<II', 13, 77)))
     add('reset', BROKER, 'RESET', frame('RESET', struct.pack('<QQ', BOOT, 4711), CONN, 0, 0))
@@ -248,7 +251,7 @@ def vectors():
     add('nak_client', CLIENT, 'NAK of offsets and of bytes of a large batch', frame('NAK', struct.pack('<II', 2, 0) + struct.pack(
         '<IIQQ', SUB, 1, 70000, 70016) + struct.pack('<IIQII', SUB, 2, 70017, 600, 1200)))
     add('credit', CLIENT, 'CREDIT, two subscriptions', frame('CREDIT', receipt(entries=2) + b''.join(
-        struct.pack('<IIQQ', SUB + i, 0, 70000 + i, 1 << 24) for i in range(2))))
+        struct.pack('<IIQQQ', SUB + i, 0, 70000 + i, 1 << 24, 69990 + i) for i in range(2))))
     return out
 
 
