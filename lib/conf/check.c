@@ -15,6 +15,8 @@ static const struct seen *seen_of(const struct check *c, enum kx_conf_section se
 		return &c->load->port[index];
 	if (section == KX_CONF_S_TOPIC)
 		return &c->load->topic[index];
+	if (section == KX_CONF_S_PRINCIPAL)
+		return &c->load->principal[index];
 	return &c->load->single[section];
 }
 

@@ -29,21 +29,26 @@ struct load {
 
 	/* The section that keys go to now. */
 	enum kx_conf_section section;
-	uint32_t index;	 /* of the port or topic */
+	uint32_t index;	 /* of the port, topic or principal */
 	bool in_section; /* false before the first head */
 	bool skip;	 /* the head was refused: its keys are not looked at */
 	bool port_seen;	 /* some [port ...] head, even a refused one */
 	bool topic_seen;
 	bool full_said; /* "too many sections" was said, once for each kind */
 	bool topic_full_said;
+	bool principal_full_said;
 	bool no_memory;
 
 	struct seen single[KX_CONF_S_COUNT];
 	struct seen port[KX_CONF_PORTS_MAX];
 	struct seen *topic;
 	uint32_t topic_room;
+	struct seen *principal; /* as many as conf->principals */
+	uint32_t principal_room;
 	struct kx_map topic_names; /* hash of name -> index, to find repeated ones */
 };
+
+struct check;
 
 /* error.c: one line into the list. A NULL section or key is left out, line 0 too. */
 void conf_error(const char *file, struct kx_conf_errors *errs, uint32_t line, const char *section,
@@ -76,9 +81,22 @@ bool conf_same_subnet(const uint8_t *a, const uint8_t *b, unsigned int prefix);
 /* Text of an address; static storage of the calling thread, valid for 4 calls. */
 const char *conf_address_text(const uint8_t *bytes, bool ip6);
 
+/* access.c: lists of patterns. */
+bool conf_patterns(const char *value, struct kx_text *why);
+void conf_check_access(const struct check *c, uint32_t principal, const char *key, const char *list);
+
+/* principal.c */
+/* The entry of `anonymous`, before any line is read. @return false without memory */
+bool conf_principals_begin(struct load *l);
+void conf_open_principal(struct load *l, const char *head, size_t len, const char *name, size_t name_len);
+void conf_check_principals(const struct check *c);
+
 /* reader.c: all lines of l->text through inih to conf_key_line(). */
 void conf_read(struct load *l);
 /* section.c */
+void conf_head_error(struct load *l, const char *head, size_t len, const char *what, const char *allowed);
+void conf_head_repeated(struct load *l, const char *head, size_t len, uint32_t first_line);
+bool conf_name_ok(const char *name, size_t len, size_t max, const char *marks);
 void conf_section_line(struct load *l, const char *name, size_t len);
 void conf_key_line(struct load *l, const char *key, const char *value);
 

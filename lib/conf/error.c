@@ -55,6 +55,8 @@ const char *conf_head(
 
 	if (section == KX_CONF_S_PORT)
 		snprintf(out, HEAD_BYTES, "%s %s", name, conf->ports[index].name);
+	else if (section == KX_CONF_S_PRINCIPAL)
+		snprintf(out, HEAD_BYTES, "%s %s", name, conf->principals[index].name);
 	else if (section == KX_CONF_S_TOPIC)
 		snprintf(out, HEAD_BYTES, "%s %s", name, conf->topics[index].name);
 	else

@@ -9,9 +9,9 @@
  * and the test that keeps config/kaelix.ini true are all made from it. Keys, ranges and reasons in prose:
  * doc/configuration.md.
  *
- * Sections: [broker] [lcores] [memory] [sessions] [telemetry] at most once each; [port NAME] 1 to 8 times;
- * [topic NAME] 1 to 1024 times. Sizes are bytes with an optional K, M or G (powers of 1024); durations carry
- * their unit in the key's name.
+ * Sections: [auth] [broker] [lcores] [memory] [sessions] [telemetry] at most once each; [port NAME] 1 to 8
+ * times; [topic NAME] 1 to 1024 times; [principal NAME] 0 to 256 times. Sizes are bytes with an optional K, M
+ * or G (powers of 1024); durations carry their unit in the key's name.
  */
 #ifndef KX_CONF_H
 #define KX_CONF_H
@@ -24,20 +24,23 @@
 extern "C" {
 #endif
 
-#define KX_CONF_NAME_MAX       31     /**< characters of the instance name */
-#define KX_CONF_PORT_NAME_MAX  63     /**< characters of a [port NAME] */
-#define KX_CONF_TOPIC_NAME_MAX 63     /**< characters of a [topic NAME] */
-#define KX_CONF_LCORES_MAX     64     /**< data lcores */
-#define KX_CONF_LCORE_ID_MAX   1023   /**< largest EAL lcore id that can be written; EAL has its own limit */
-#define KX_CONF_PORTS_MAX      8      /**< [port NAME] sections */
-#define KX_CONF_ADDRS_MAX      4      /**< addresses of one family on one port */
-#define KX_CONF_TOPICS_MAX     1024   /**< [topic NAME] sections */
-#define KX_CONF_PARTITIONS_MAX 65536  /**< partitions of all topics together */
-#define KX_CONF_BYTES_MAX      10240  /**< upper bound of kx_conf_bytes() */
-#define KX_CONF_LINE_MAX       200    /**< bytes of a line, its line end included (inih's buffer) */
-#define KX_CONF_LINES_MAX      100000 /**< lines of a file */
-#define KX_CONF_FILE_MAX       (4 << 20) /**< bytes of a file */
-#define KX_CONF_MBUF_HEADROOM  128	 /**< bytes in front of a frame inside an mbuf's data room */
+#define KX_CONF_NAME_MAX	   31	/**< characters of the instance name */
+#define KX_CONF_PORT_NAME_MAX	   63	/**< characters of a [port NAME] */
+#define KX_CONF_TOPIC_NAME_MAX	   63	/**< characters of a [topic NAME] */
+#define KX_CONF_PRINCIPAL_NAME_MAX 63	/**< characters of a [principal NAME] */
+#define KX_CONF_VALUE_MAX	   191	/**< characters of a path or a list of patterns */
+#define KX_CONF_LCORES_MAX	   64	/**< data lcores */
+#define KX_CONF_LCORE_ID_MAX	   1023 /**< largest EAL lcore id that can be written; EAL has its own limit */
+#define KX_CONF_PORTS_MAX	   8	/**< [port NAME] sections */
+#define KX_CONF_ADDRS_MAX	   4	/**< addresses of one family on one port */
+#define KX_CONF_TOPICS_MAX	   1024	     /**< [topic NAME] sections */
+#define KX_CONF_PARTITIONS_MAX	   65536     /**< partitions of all topics together */
+#define KX_CONF_PRINCIPALS_MAX	   256	     /**< [principal NAME] sections */
+#define KX_CONF_BYTES_MAX	   10240     /**< upper bound of kx_conf_bytes() */
+#define KX_CONF_LINE_MAX	   200	     /**< bytes of a line, its line end included (inih's buffer) */
+#define KX_CONF_LINES_MAX	   100000    /**< lines of a file */
+#define KX_CONF_FILE_MAX	   (4 << 20) /**< bytes of a file */
+#define KX_CONF_MBUF_HEADROOM	   128	     /**< bytes in front of a frame inside an mbuf's data room */
 
 /** How lcores are chosen when the ini does not name them (lib/numa). */
 enum kx_conf_policy { KX_CONF_THROUGHPUT, KX_CONF_LATENCY, KX_CONF_BALANCED };
@@ -54,6 +57,17 @@ enum kx_conf_path { KX_CONF_PATH_AUTO, KX_CONF_PATH_CUT, KX_CONF_PATH_COPY, KX_C
  * whose content CRC32C covers, leave with checksum 0 as RFC 768 allows.
  */
 enum kx_conf_checksum { KX_CONF_CHECKSUM_AUTO, KX_CONF_CHECKSUM_OFFLOAD, KX_CONF_CHECKSUM_SOFTWARE };
+
+/** What the frames of a principal's sessions must at least be; in the order of protection. */
+enum kx_conf_frames { KX_CONF_FRAMES_PLAIN, KX_CONF_FRAMES_MAC, KX_CONF_FRAMES_AEAD };
+/** What a principal may do with a topic. */
+enum kx_conf_operation { KX_CONF_PRODUCE, KX_CONF_CONSUME };
+
+/** [auth] */
+struct kx_conf_auth {
+	bool anonymous;	      /**< clients without a key may connect, as principal `anonymous` */
+	uint32_t audit_per_s; /**< audit lines printed a second; 0 = none */
+};
 
 /** [broker] */
 struct kx_conf_broker {
@@ -128,6 +142,7 @@ struct kx_conf_sessions {
 	uint32_t max_producers;
 	uint32_t max_reassembly;
 	uint32_t cookie_lifetime_ms;
+	uint32_t max_producer_ids; /**< of the whole broker, not per lcore; power of two */
 };
 
 /** [telemetry] */
@@ -142,23 +157,46 @@ struct kx_conf_topic {
 	uint32_t first_partition; /**< global id of partition 0; partition p has first_partition + p */
 	uint32_t partitions;
 	uint32_t max_message_bytes;
-	uint64_t log_bytes; /**< limit of each partition; 0 = its share, see kx_conf_log_share() */
+	uint64_t log_bytes;	 /**< limit of each partition; 0 = its share, see kx_conf_log_share() */
+	uint64_t messages_per_s; /**< of all its producers together; 0 = no limit */
+	uint64_t bytes_per_s;	 /**< the same in bytes of messages */
 	enum kx_conf_durability durability;
 	enum kx_conf_overrun overrun;
 	enum kx_conf_deliver deliver;
 };
 
+/**
+ * [principal NAME]. Lists of patterns are kept as written, checked; kx_conf_access() makes bitmaps of them.
+ * A value is a part of a line, so that it always fits.
+ */
+struct kx_conf_principal {
+	char name[KX_CONF_PRINCIPAL_NAME_MAX + 1];
+	char key_file[KX_CONF_VALUE_MAX + 1];	   /**< "" = none, for `anonymous` only */
+	char next_key_file[KX_CONF_VALUE_MAX + 1]; /**< "" = none */
+	char produce[KX_CONF_VALUE_MAX + 1];	   /**< "none", or patterns */
+	char consume[KX_CONF_VALUE_MAX + 1];
+	uint32_t line;		 /**< of the section head; 0 = `anonymous` without a section */
+	uint32_t sessions;	 /**< most on one data lcore; 0 = no limit of its own */
+	uint64_t messages_per_s; /**< of all its sessions together; 0 = no limit */
+	uint64_t bytes_per_s;	 /**< the same in bytes of messages */
+	enum kx_conf_frames frames;
+};
+
 /** A validated configuration. Never changed after kx_conf_load(); any thread may read it. */
 struct kx_conf {
+	struct kx_conf_auth auth;
 	struct kx_conf_broker broker;
 	struct kx_conf_lcores lcores;
 	struct kx_conf_memory memory;
 	struct kx_conf_sessions sessions;
 	struct kx_conf_telemetry telemetry;
-	uint32_t port_count;			      /**< 1..KX_CONF_PORTS_MAX */
-	uint32_t topic_count;			      /**< 1..KX_CONF_TOPICS_MAX */
-	uint32_t partition_count;		      /**< of all topics */
-	struct kx_conf_topic *topics;		      /**< in file order; owned */
+	uint32_t port_count;	      /**< 1..KX_CONF_PORTS_MAX */
+	uint32_t topic_count;	      /**< 1..KX_CONF_TOPICS_MAX */
+	uint32_t partition_count;     /**< of all topics */
+	uint32_t principal_count;     /**< 1..KX_CONF_PRINCIPALS_MAX + 1 */
+	struct kx_conf_topic *topics; /**< in file order; owned */
+	/** [0] is always `anonymous`, with or without a section; the others in file order; owned */
+	struct kx_conf_principal *principals;
 	struct kx_conf_port ports[KX_CONF_PORTS_MAX]; /**< in file order */
 	char source[192]; /**< the file's name as given, cut to fit, for messages */
 };
@@ -195,7 +233,8 @@ int kx_conf_load_memory(
 /** Free; NULL is allowed. */
 void kx_conf_free(struct kx_conf *conf);
 
-/** Memory a configuration takes besides its topic table, in bytes; below KX_CONF_BYTES_MAX. */
+/** Memory a configuration takes besides its tables of topics and principals, in bytes; below
+ * KX_CONF_BYTES_MAX. */
 size_t kx_conf_bytes(const struct kx_conf *conf);
 
 /**
@@ -223,6 +262,23 @@ int kx_conf_partition_topic(const struct kx_conf *conf, uint32_t partition);
 
 /** Index into `topics` by name (`len` bytes, not terminated); -1 when there is none. */
 int kx_conf_topic_find(const struct kx_conf *conf, const char *name, size_t len);
+
+/** Index into `principals` by name (`len` bytes, not terminated); -1 when there is none. */
+int kx_conf_principal_find(const struct kx_conf *conf, const char *name, size_t len);
+
+/** 64-bit words of a bitmap of topics. */
+static inline uint32_t kx_conf_access_words(const struct kx_conf *conf)
+{
+	return (conf->topic_count + 63) / 64;
+}
+
+/**
+ * What a principal may do, as a bitmap: bit t of `bits` is its right to `operation` on topic t. The pattern
+ * with the longest literal part that matches a topic's name decides; a topic that none matches is denied.
+ * @param bits kx_conf_access_words() words, all written
+ */
+void kx_conf_access(const struct kx_conf *conf, const struct kx_conf_principal *principal,
+	enum kx_conf_operation operation, uint64_t *bits);
 
 /** Index into `ports` by device name; -1 when there is none. PCI addresses match with and without domain
  * 0000. */
@@ -258,13 +314,17 @@ enum kx_conf_type {
 	KX_CONF_T_ADDRESSES, /**< list of IPv4 and IPv6 addresses with prefix length */
 	KX_CONF_T_IP4,	     /**< one IPv4 address, or none */
 	KX_CONF_T_IP6,	     /**< one IPv6 address, or none */
+	KX_CONF_T_PATH,	     /**< a file's name, or none */
+	KX_CONF_T_PATTERNS,  /**< list of name, prefix* and *, each with ! in front or not; or none */
 };
 
 enum kx_conf_section {
+	KX_CONF_S_AUTH,
 	KX_CONF_S_BROKER,
 	KX_CONF_S_LCORES,
 	KX_CONF_S_MEMORY,
 	KX_CONF_S_PORT,
+	KX_CONF_S_PRINCIPAL,
 	KX_CONF_S_SESSIONS,
 	KX_CONF_S_TELEMETRY,
 	KX_CONF_S_TOPIC,

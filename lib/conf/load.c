@@ -12,6 +12,7 @@
 
 static void set_defaults(struct kx_conf *conf)
 {
+	conf_defaults(KX_CONF_S_AUTH, &conf->auth);
 	conf_defaults(KX_CONF_S_BROKER, &conf->broker);
 	conf_defaults(KX_CONF_S_LCORES, &conf->lcores);
 	conf_defaults(KX_CONF_S_MEMORY, &conf->memory);
@@ -62,6 +63,7 @@ static void check_all(struct load *l)
 			KX_CONF_TOPICS_MAX);
 	conf_check_sections(&c);
 	conf_check_ports(&c);
+	conf_check_principals(&c);
 	if (conf_usable(&c, KX_CONF_S_MEMORY, 0, "extent_bytes") &&
 		conf_usable(&c, KX_CONF_S_SESSIONS, 0, "window_bytes"))
 		conf_check_topics(&c);
@@ -72,6 +74,8 @@ static void check_all(struct load *l)
 static int run(struct load *l)
 {
 	set_defaults(l->conf);
+	if (!conf_principals_begin(l))
+		return -ENOMEM;
 	conf_read(l);
 	if (l->no_memory)
 		return -ENOMEM;
@@ -81,13 +85,17 @@ static int run(struct load *l)
 	return l->errs->total > 0 ? -EINVAL : 0;
 }
 
-/** Cut the topic table to its size; it is never touched again. */
+/** Cut the tables to their size; they are never touched again. */
 static void seal(struct kx_conf *conf)
 {
-	struct kx_conf_topic *exact = realloc(conf->topics, conf->topic_count * sizeof(*exact));
+	struct kx_conf_topic *topics = realloc(conf->topics, conf->topic_count * sizeof(*topics));
+	struct kx_conf_principal *principals =
+		realloc(conf->principals, conf->principal_count * sizeof(*principals));
 
-	if (exact != NULL)
-		conf->topics = exact;
+	if (topics != NULL)
+		conf->topics = topics;
+	if (principals != NULL)
+		conf->principals = principals;
 }
 
 static int load_text(
@@ -108,6 +116,7 @@ static int load_text(
 		rc = run(l);
 		kx_map_fini(&l->topic_names);
 		free(l->topic);
+		free(l->principal);
 	}
 	free(l);
 	if (rc == -ENOMEM)
@@ -200,6 +209,7 @@ void kx_conf_free(struct kx_conf *conf)
 	if (conf == NULL)
 		return;
 	free(conf->topics);
+	free(conf->principals);
 	free(conf);
 }
 

@@ -33,6 +33,16 @@ int kx_conf_topic_find(const struct kx_conf *conf, const char *name, size_t len)
 	return -1;
 }
 
+int kx_conf_principal_find(const struct kx_conf *conf, const char *name, size_t len)
+{
+	if (len == 0 || len > KX_CONF_PRINCIPAL_NAME_MAX)
+		return -1;
+	for (uint32_t p = 0; p < conf->principal_count; p++)
+		if (memcmp(conf->principals[p].name, name, len) == 0 && conf->principals[p].name[len] == '\0')
+			return (int)p;
+	return -1;
+}
+
 /** A PCI address without domain 0000, so that both ways to write it are one. */
 static const char *device(const char *name)
 {
@@ -143,6 +153,15 @@ uint32_t kx_conf_unchecked(const struct kx_conf *conf, struct kx_text *out)
 		lines += port_unchecked(&conf->ports[i], out);
 	kx_text_add(out, "broker: whether another instance already uses the file prefix `%s`\n",
 		conf->broker.name);
+	for (uint32_t i = 0; i < conf->principal_count; i++) {
+		if (conf->principals[i].key_file[0] == '\0')
+			continue;
+		kx_text_add(out,
+			"principals: whether the key files can be read, are private and hold keys of 32..64 "
+			"bytes\n");
+		lines++;
+		break;
+	}
 	kx_text_add(out, "network: whether another host has one of the addresses\n");
 	return lines + 2;
 }

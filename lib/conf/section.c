@@ -7,9 +7,10 @@
 #include <string.h>
 
 static const char sections_allowed[] =
-	"[broker], [lcores], [memory], [port NAME], [sessions], [telemetry], [topic NAME]";
+	"[auth], [broker], [lcores], [memory], [port NAME], [principal NAME], [sessions], [telemetry], "
+	"[topic NAME]";
 
-static void head_error(struct load *l, const char *head, size_t len, const char *what, const char *allowed)
+void conf_head_error(struct load *l, const char *head, size_t len, const char *what, const char *allowed)
 {
 	char quoted[QUOTE_BYTES];
 
@@ -17,7 +18,7 @@ static void head_error(struct load *l, const char *head, size_t len, const char 
 		allowed);
 }
 
-static void repeated(struct load *l, const char *head, size_t len, uint32_t first_line)
+void conf_head_repeated(struct load *l, const char *head, size_t len, uint32_t first_line)
 {
 	char quoted[QUOTE_BYTES];
 
@@ -28,7 +29,7 @@ static void repeated(struct load *l, const char *head, size_t len, uint32_t firs
 static void open_single(struct load *l, const char *head, size_t len, enum kx_conf_section section)
 {
 	if (l->single[section].head_line != 0) {
-		repeated(l, head, len, l->single[section].head_line);
+		conf_head_repeated(l, head, len, l->single[section].head_line);
 		return;
 	}
 	l->single[section].head_line = l->line;
@@ -37,7 +38,7 @@ static void open_single(struct load *l, const char *head, size_t len, enum kx_co
 	l->skip = false;
 }
 
-static bool name_ok(const char *name, size_t len, size_t max, const char *marks)
+bool conf_name_ok(const char *name, size_t len, size_t max, const char *marks)
 {
 	if (len == 0 || len > max)
 		return false;
@@ -55,8 +56,8 @@ static void open_port(struct load *l, const char *head, size_t len, const char *
 	int old;
 
 	l->port_seen = true;
-	if (!name_ok(name, name_len, KX_CONF_PORT_NAME_MAX, "._:-")) {
-		head_error(l, head, len, "needs the name of an EAL device",
+	if (!conf_name_ok(name, name_len, KX_CONF_PORT_NAME_MAX, "._:-")) {
+		conf_head_error(l, head, len, "needs the name of an EAL device",
 			"[port NAME] with 1..63 of the characters A-Z a-z 0-9 . _ : -, such as [port "
 			"net_memif0]");
 		return;
@@ -64,12 +65,12 @@ static void open_port(struct load *l, const char *head, size_t len, const char *
 	memcpy(copy, name, name_len);
 	old = kx_conf_port_find(conf, copy);
 	if (old >= 0) {
-		repeated(l, head, len, l->port[old].head_line);
+		conf_head_repeated(l, head, len, l->port[old].head_line);
 		return;
 	}
 	if (conf->port_count == KX_CONF_PORTS_MAX) {
 		if (!l->full_said)
-			head_error(l, head, len, "one port too many", "8 ports");
+			conf_head_error(l, head, len, "one port too many", "8 ports");
 		l->full_said = true;
 		return;
 	}
@@ -142,20 +143,20 @@ static void open_topic(struct load *l, const char *head, size_t len, const char 
 	int old;
 
 	l->topic_seen = true;
-	if (!name_ok(name, name_len, KX_CONF_TOPIC_NAME_MAX, "._-")) {
-		head_error(l, head, len, "needs a topic name",
+	if (!conf_name_ok(name, name_len, KX_CONF_TOPIC_NAME_MAX, "._-")) {
+		conf_head_error(l, head, len, "needs a topic name",
 			"[topic NAME] with 1..63 of the characters A-Z a-z 0-9 . _ -");
 		return;
 	}
 	hash = kx_hash_bytes(name, name_len);
 	old = topic_known(l, hash, name, name_len);
 	if (old >= 0) {
-		repeated(l, head, len, l->topic[old].head_line);
+		conf_head_repeated(l, head, len, l->topic[old].head_line);
 		return;
 	}
 	if (l->conf->topic_count == KX_CONF_TOPICS_MAX) {
 		if (!l->topic_full_said)
-			head_error(l, head, len, "one topic too many", "1024 topics");
+			conf_head_error(l, head, len, "one topic too many", "1024 topics");
 		l->topic_full_said = true;
 		return;
 	}
@@ -186,18 +187,24 @@ void conf_section_line(struct load *l, const char *head, size_t len)
 		open_topic(l, head, len, head + name, len - name);
 		return;
 	}
+	if (word_is(head, word, KX_CONF_S_PRINCIPAL)) {
+		conf_open_principal(l, head, len, head + name, len - name);
+		return;
+	}
 	for (int s = 0; s < KX_CONF_S_COUNT; s++) {
 		if (word_is(head, len, (enum kx_conf_section)s)) {
 			open_single(l, head, len, (enum kx_conf_section)s);
 			return;
 		}
 	}
-	head_error(l, head, len, "section is not known", sections_allowed);
+	conf_head_error(l, head, len, "section is not known", sections_allowed);
 }
 
 static void *section_data(struct load *l)
 {
 	switch (l->section) {
+	case KX_CONF_S_AUTH:
+		return &l->conf->auth;
 	case KX_CONF_S_BROKER:
 		return &l->conf->broker;
 	case KX_CONF_S_LCORES:
@@ -206,6 +213,8 @@ static void *section_data(struct load *l)
 		return &l->conf->memory;
 	case KX_CONF_S_PORT:
 		return &l->conf->ports[l->index];
+	case KX_CONF_S_PRINCIPAL:
+		return &l->conf->principals[l->index];
 	case KX_CONF_S_SESSIONS:
 		return &l->conf->sessions;
 	case KX_CONF_S_TELEMETRY:
@@ -221,6 +230,8 @@ static struct seen *section_seen(struct load *l)
 		return &l->port[l->index];
 	if (l->section == KX_CONF_S_TOPIC)
 		return &l->topic[l->index];
+	if (l->section == KX_CONF_S_PRINCIPAL)
+		return &l->principal[l->index];
 	return &l->single[l->section];
 }
 

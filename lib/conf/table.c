@@ -18,9 +18,21 @@
 	AT(s, m), .type = KX_CONF_T_BYTES, .unit = "bytes", .min = lo, .max = hi, .def = d
 #define CHOICE(s, m, c, d) AT(s, m), .type = KX_CONF_T_CHOICE, .unit = "", .choices = c, .def = d
 #define SWITCH(s, m, d)	   AT(s, m), .type = KX_CONF_T_SWITCH, .unit = "", .choices = "off|on", .def = d
+#define LINE(s, m, t, d)   AT(s, m), .type = t, .unit = "", .def = d
 #define SPECIAL(n, t, d)   .name = n, .type = t, .unit = "", .def = d
 
 static const struct kx_conf_key keys[] = {
+	/* [auth] */
+	{KX_CONF_S_AUTH, SWITCH(auth, anonymous, "on"),
+		.reason =
+			"Whether clients without a key may connect, as the principal `anonymous`. off: only "
+			"principals with a key. on suits a closed network and first steps."},
+	{KX_CONF_S_AUTH, COUNT(auth, audit_per_s, "lines", 1, 100000, "100"), .zero = "none",
+		.reason =
+			"Audit lines printed a second at most: accepted and refused principals, changed "
+			"paths, fenced producers. What is above is counted and the count is printed, so that "
+			"a flood does not fill the disk."},
+
 	/* [broker] */
 	{KX_CONF_S_BROKER, SPECIAL("name", KX_CONF_T_NAME, "kaelix"),
 		.reason = "Instance name, shown by telemetry and used as EAL's --file-prefix when none is "
@@ -140,6 +152,39 @@ static const struct kx_conf_key keys[] = {
 			  "that; for "
 			  "ports that cannot filter multicast."},
 
+	/* [principal NAME] */
+	{KX_CONF_S_PRINCIPAL, LINE(principal, key_file, KX_CONF_T_PATH, "none"),
+		.reason = "File with the principal's key, as `kaelix-cli keygen FILE` makes it: readable by "
+			  "its owner only, one line of 64..128 hexadecimal digits. Needed, except by "
+			  "`anonymous`, which has none."},
+	{KX_CONF_S_PRINCIPAL, LINE(principal, next_key_file, KX_CONF_T_PATH, "none"),
+		.reason = "File with a second key that is valid too: keys are changed without a gap by "
+			  "adding the new one, moving the clients, and taking the old one away."},
+	{KX_CONF_S_PRINCIPAL, CHOICE(principal, frames, "plain|mac|aead", "plain"),
+		.reason =
+			"Least protection of the frames of its sessions: plain, a checksum only; mac, each "
+			"frame authenticated; aead, authenticated and encrypted. plain suits a network that "
+			"nobody else can write to."},
+	{KX_CONF_S_PRINCIPAL, LINE(principal, produce, KX_CONF_T_PATTERNS, "none"),
+		.reason =
+			"Topics it may produce to. The pattern with the longest literal part that fits a "
+			"topic decides; ! in front denies. `anonymous` without a section of its own has *."},
+	{KX_CONF_S_PRINCIPAL, LINE(principal, consume, KX_CONF_T_PATTERNS, "none"),
+		.reason = "Topics it may consume, in the same way. Topics for which it has neither right do "
+			  "not exist for it."},
+	{KX_CONF_S_PRINCIPAL, COUNT(principal, messages_per_s, "messages", 1, 1000000000, "0"),
+		.zero = "no limit",
+		.reason =
+			"Messages a second of all its sessions on all data lcores together. Producers above "
+			"it wait and are told why; nothing that was admitted is dropped."},
+	{KX_CONF_S_PRINCIPAL, BYTES(principal, bytes_per_s, 1 * KB, 1024 * GB, "0"), .zero = "no limit",
+		.reason = "Bytes of messages a second, in the same way."},
+	{KX_CONF_S_PRINCIPAL, COUNT(principal, sessions, "sessions", 1, 65536, "0"),
+		.zero = "no limit of its own",
+		.reason =
+			"Most sessions it may have on one data lcore, so that one principal cannot take all "
+			"of sessions.max."},
+
 	/* [sessions] */
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max, "sessions", 1, 65536, "1024"),
 		.reason = "Sessions of each data lcore; their tables are reserved at start. One more client "
@@ -181,6 +226,11 @@ static const struct kx_conf_key keys[] = {
 			  "slow line "
 			  "with losses, short enough that a recorded one is soon worth nothing."},
 
+	{KX_CONF_S_SESSIONS, COUNT(sessions, max_producer_ids, "producers", 64, 16777216, "65536"),
+		.power_of_two = true,
+		.reason = "Producer ids the whole broker remembers, one a client that produces: who has it "
+			  "and its epoch. The one that was not used for longest is forgotten first."},
+
 	/* [telemetry] */
 	{KX_CONF_S_TELEMETRY, SWITCH(telemetry, latency, "on"),
 		.reason = "Time each frame spends in the broker, in histograms by stage (/kaelix/latency). "
@@ -213,10 +263,16 @@ static const struct kx_conf_key keys[] = {
 		.reason = "What consumers see: committed, only what reached the topic's durability; "
 			  "appended, all at "
 			  "once. The same for durability = memory."},
+	{KX_CONF_S_TOPIC, COUNT(topic, messages_per_s, "messages", 1, 1000000000, "0"), .zero = "no limit",
+		.reason =
+			"Messages a second that all its producers together may send. Above it they wait and "
+			"are told why; nothing that was admitted is dropped."},
+	{KX_CONF_S_TOPIC, BYTES(topic, bytes_per_s, 1 * KB, 1024 * GB, "0"), .zero = "no limit",
+		.reason = "Bytes of messages a second, in the same way."},
 };
 
 static const char *const section_names[KX_CONF_S_COUNT] = {
-	"broker", "lcores", "memory", "port", "sessions", "telemetry", "topic"};
+	"auth", "broker", "lcores", "memory", "port", "principal", "sessions", "telemetry", "topic"};
 
 const struct kx_conf_key *kx_conf_keys(size_t *count)
 {
@@ -307,6 +363,14 @@ void kx_conf_key_allowed(const struct kx_conf_key *key, struct kx_text *out)
 		break;
 	case KX_CONF_T_IP4:
 		kx_text_add(out, "none, or an IPv4 unicast address such as 10.77.0.254");
+		break;
+	case KX_CONF_T_PATH:
+		kx_text_add(out, "none, or a file's path of up to %d bytes", KX_CONF_VALUE_MAX);
+		break;
+	case KX_CONF_T_PATTERNS:
+		kx_text_add(out,
+			"none, or a list of name, prefix* or *, each with ! in front to deny, such as "
+			"orders, app.*, !app.secret*");
 		break;
 	case KX_CONF_T_IP6:
 		kx_text_add(out, "none, or an IPv6 unicast address such as fe80::1");

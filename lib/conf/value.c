@@ -257,6 +257,24 @@ static bool lcores(
 	return true;
 }
 
+/** A value kept as it is written. */
+static bool keep(const struct kx_conf_key *key, void *section, const char *value, struct kx_text *why)
+{
+	size_t len = strlen(value);
+
+	if (len >= key->width) {
+		kx_text_add(why, "%zu characters are too many", len);
+		return false;
+	}
+	memcpy((uint8_t *)section + key->offset, value, len + 1);
+	return true;
+}
+
+static bool path(const struct kx_conf_key *key, void *section, const char *value, struct kx_text *why)
+{
+	return keep(key, section, strcmp(value, "none") == 0 ? "" : value, why);
+}
+
 bool conf_value(const struct kx_conf_key *key, void *section, const char *value, struct kx_text *why)
 {
 	if (*value == '\0') {
@@ -280,6 +298,10 @@ bool conf_value(const struct kx_conf_key *key, void *section, const char *value,
 		return conf_gateway4(section, value, why);
 	case KX_CONF_T_IP6:
 		return conf_gateway6(section, value, why);
+	case KX_CONF_T_PATH:
+		return path(key, section, value, why);
+	case KX_CONF_T_PATTERNS:
+		return conf_patterns(value, why) && keep(key, section, value, why);
 	}
 	return false;
 }

@@ -241,6 +241,71 @@ static void test_unchecked(void **state)
 	kx_conf_free(c);
 }
 
+/** Bit t of what `who` may do. */
+static bool may(const struct kx_conf *c, int who, enum kx_conf_operation operation, const char *topic)
+{
+	uint64_t bits[KX_CONF_TOPICS_MAX / 64];
+	int t = kx_conf_topic_find(c, topic, strlen(topic));
+
+	assert_true(who >= 0 && t >= 0);
+	memset(bits, 0xa5, sizeof(bits));
+	kx_conf_access(c, &c->principals[who], operation, bits);
+	assert_int_equal(bits[kx_conf_access_words(c) - 1] >> (c->topic_count % 64), 0);
+	return (bits[t / 64] >> (t % 64) & 1) != 0;
+}
+
+static void test_principals(void **state)
+{
+	struct kx_conf *c =
+		load("[auth]\naudit_per_s = 0\n" PORT "[topic a]\nmessages_per_s = 1000\nbytes_per_s = 1M\n"
+		     "[topic app.log]\n[topic app.secret]\n[topic app.secret.a]\n[topic b]\n"
+		     "[principal desk]\nkey_file = /k/desk.key\nnext_key_file = k2\nframes = aead\n"
+		     "produce = a , app.*,!app.secret*\t,app.secret.a\nconsume = *, !b\n"
+		     "messages_per_s = 5\nbytes_per_s = 2G\nsessions = 7\n"
+		     "[principal anonymous]\nconsume = b\n[principal empty]\nkey_file = x\n"
+		     "[sessions]\nmax_producer_ids = 128\n");
+	int desk = kx_conf_principal_find(c, "deskx", 4), nobody = kx_conf_principal_find(c, "empty", 5);
+	const struct kx_conf_principal *p = &c->principals[desk];
+
+	(void)state;
+	assert_true(c->auth.anonymous);
+	assert_int_equal(c->auth.audit_per_s, 0);
+	assert_int_equal(c->principal_count, 3);
+	assert_int_equal(kx_conf_principal_find(c, "anonymous", 9), 0);
+	assert_int_equal(kx_conf_principal_find(c, "des", 3), -1);
+	assert_int_equal(kx_conf_principal_find(c, "", 0), -1);
+	assert_int_equal(desk, 1);
+	assert_string_equal(p->key_file, "/k/desk.key");
+	assert_string_equal(p->next_key_file, "k2");
+	assert_int_equal(p->frames, KX_CONF_FRAMES_AEAD);
+	assert_int_equal(p->messages_per_s, 5);
+	assert_int_equal(p->bytes_per_s, UINT64_C(2) << 30);
+	assert_int_equal(p->sessions, 7);
+	assert_int_equal(c->topics[0].messages_per_s, 1000);
+	assert_int_equal(c->topics[0].bytes_per_s, 1 << 20);
+	assert_int_equal(c->sessions.max_producer_ids, 128);
+	static const char *const topics[] = {"a", "app.log", "app.secret", "app.secret.a", "b"};
+	static const bool produce[] = {true, true, false, true, false};
+	static const bool consume[] = {true, true, true, true, false};
+	for (size_t t = 0; t < KX_DIM(topics); t++) {
+		assert_int_equal(may(c, desk, KX_CONF_PRODUCE, topics[t]), produce[t]);
+		assert_int_equal(may(c, desk, KX_CONF_CONSUME, topics[t]), consume[t]);
+		assert_int_equal(may(c, 0, KX_CONF_CONSUME, topics[t]), t == 4);
+		assert_false(may(c, 0, KX_CONF_PRODUCE, topics[t]));
+		assert_false(may(c, nobody, KX_CONF_PRODUCE, topics[t]));
+		assert_false(may(c, nobody, KX_CONF_CONSUME, topics[t]));
+	}
+	kx_conf_free(c);
+	c = load(PORT TOPIC);
+	assert_int_equal(c->principal_count, 1);
+	assert_string_equal(c->principals[0].name, "anonymous");
+	assert_string_equal(c->principals[0].key_file, "");
+	assert_true(may(c, 0, KX_CONF_PRODUCE, "t") && may(c, 0, KX_CONF_CONSUME, "t"));
+	assert_int_equal(c->auth.audit_per_s, 100);
+	assert_int_equal(c->sessions.max_producer_ids, 65536);
+	kx_conf_free(c);
+}
+
 static void test_many_topics(void **state)
 {
 	size_t size = 64 * KX_CONF_TOPICS_MAX + 256, n;
@@ -271,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_check_lcores),
 		cmocka_unit_test(test_unchecked),
+		cmocka_unit_test(test_principals),
 		cmocka_unit_test(test_many_topics),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static void test_sections(void **state)
 {
 	static const struct bad bad[] = {
 		{GOOD "[brokr]\nname = x\n",
-			"t.ini:4: [brokr]: section is not known; allowed: [broker], [lcores]"},
+			"t.ini:4: [brokr]: section is not known; allowed: [auth], [broker], [lcores]"},
 		{GOOD "[]\n", "t.ini:4: []: section is not known"},
 		{GOOD "[ broker]\n", "section is not known"},
 		{GOOD "[broker x]\n", "section is not known"},
@@ -90,7 +90,7 @@ static void test_sections(void **state)
 		{GOOD "[broker] x\n", "`x` behind the section; allowed: nothing or a comment"},
 		{"[topic t]\n", "t.ini: [port NAME]: section is missing; allowed: 1..8"},
 		{PORT, "t.ini: [topic NAME]: section is missing; allowed: 1..1024"},
-		{"name = x\n" GOOD, "t.ini:1: name: key outside a section; allowed: below [broker]"},
+		{"name = x\n" GOOD, "t.ini:1: name: key outside a section; allowed: below [auth], [broker]"},
 	};
 	(void)state;
 	expect_each(bad, KX_DIM(bad));
@@ -301,6 +301,79 @@ static void test_contradictions(void **state)
 		"allowed: 65536");
 }
 
+/** Principals: heads, keys, patterns, and what contradicts. */
+static void test_principals(void **state)
+{
+	static const struct bad bad[] = {
+		{GOOD "[principal]\n",
+			"t.ini:4: [principal]: needs a principal's name; allowed: [principal NAME] with"},
+		{GOOD "[principal a b]\n", "needs a principal's name"},
+		{GOOD "[principal p]\nkey_file = k\n[principal p]\n",
+			"t.ini:6: [principal p]: section is repeated, first in line 4; allowed: once"},
+		{GOOD "[principal anonymous]\n[principal anonymous]\n", "is repeated, first in line 4"},
+		{GOOD "[principal p]\n",
+			"t.ini:4: [principal p] key_file: key is missing; allowed: a file made by"},
+		{GOOD "[principal p]\nkey_file = none\n", "t.ini:5: [principal p] key_file: key is missing"},
+		{GOOD "[principal p]\nkey_file = k\nnext_key_file = k\n",
+			"t.ini:6: [principal p] next_key_file: is the same file as key_file"},
+		{GOOD "[principal anonymous]\nkey_file = k\n",
+			"t.ini:5: [principal anonymous] key_file: anonymous is who has no key"},
+		{GOOD "[principal anonymous]\nnext_key_file = k\n",
+			"next_key_file: anonymous is who has no key"},
+		{GOOD "[principal anonymous]\nframes = mac\n",
+			"frames: anonymous has no key to protect frames with; allowed: plain"},
+		{GOOD "[principal p]\nkey_file = k\nframes = on\n", "`on` is not known; allowed: plain, mac"},
+		{GOOD "[auth]\nanonymous = off\n",
+			"t.ini:5: [auth] anonymous: off without any principal that has a key: nobody could"},
+		{GOOD "[auth]\naudit_per_s = 100001\n", "allowed: 0 (none) or 1..100000 lines"},
+		{GOOD "[auth]\nanonymus = off\n", "key is not known; allowed: anonymous, audit_per_s"},
+		{GOOD "[principal anonymous]\nsessions = 65537\n",
+			"65537 is out of range; allowed: 0 (no limit of its own) or 1..65536 sessions"},
+		{GOOD "messages_per_s = 1000000001\n", "allowed: 0 (no limit) or 1..1000000000 messages"},
+		{GOOD "bytes_per_s = 1023\n", "1023 is out of range; allowed: 0 (no limit) or 1K..1024G"},
+		{GOOD "[sessions]\nmax_producer_ids = 100\n", "100 is not a power of two"},
+	};
+	(void)state;
+	expect_each(bad, KX_DIM(bad));
+	assert_int_equal(load_bytes(GOOD "[auth]\nanonymous = off\n[principal p]\nkey_file = k\n",
+				 strlen(GOOD "[auth]\nanonymous = off\n[principal p]\nkey_file = k\n")),
+		0);
+	static char text[64 * 300];
+	size_t n = (size_t)snprintf(text, sizeof(text), GOOD);
+	for (int i = 0; i < 258; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "[principal p%d]\nkey_file = k%d\n", i, i);
+	expect_only(text, "t.ini:516: [principal p256]: one principal too many; allowed: 256 principals");
+}
+
+static void test_patterns(void **state)
+{
+#define P GOOD "[principal anonymous]\nconsume = "
+	static const struct bad bad[] = {
+		{P "t*x\n", "t.ini:5: [principal anonymous] consume: `t*x` has * in front of its end"},
+		{P "**\n", "`**` has * in front of its end"},
+		{P "t,,*\n", "a pattern is missing beside a comma; allowed: none, or a list of"},
+		{P "t,\n", "a pattern is missing beside a comma"},
+		{P ",\n", "a pattern is missing beside a comma"},
+		{P "!\n", "`!` denies nothing that has a name"},
+		{P "!!t\n", "`!!t` has a character that no topic's name has"},
+		{P "t x\n", "`t x` has a character"},
+		{P "t/x\n", "`t/x` has a character"},
+		{P "*, !*\n", "`*` and `!*` are ambiguous: one literal part is allowed and denied"},
+		{P "!t, *, t*\n", "`!t` and `t*` are ambiguous"},
+		{P "t, *, t\n", "`t` is there twice"},
+		{P "!t*, !t*\n", "`!t*` is there twice"},
+		{P "none, t\n", "`none` fits no topic"},
+		{P "*, u*\n", "t.ini:5: [principal anonymous] consume: `u*` fits no topic of this file"},
+		{P "*, !tt\n", "`!tt` fits no topic of this file; allowed: patterns that fit a [topic NAME]"},
+		{P "0123456789012345678901234567890123456789012345678901234567890123*\n",
+			"is longer than any topic's name"},
+		{GOOD "[principal anonymous]\nproduce = x\n", "] produce: `x` fits no topic"},
+	};
+#undef P
+	(void)state;
+	expect_each(bad, KX_DIM(bad));
+}
+
 static void test_lines(void **state)
 {
 	char text[512];
@@ -451,6 +524,8 @@ int main(void)
 		cmocka_unit_test(test_lcores),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_principals),
+		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_cut),

@@ -114,7 +114,8 @@ static void test_default_values(void **state)
 		enum kx_conf_section section;
 		const char *name;
 	} own[] = {{KX_CONF_S_LCORES, "data"}, {KX_CONF_S_PORT, "address"}, {KX_CONF_S_TOPIC, "overrun"},
-		{KX_CONF_S_TOPIC, "log_bytes"}};
+		{KX_CONF_S_TOPIC, "log_bytes"}, {KX_CONF_S_PRINCIPAL, "produce"},
+		{KX_CONF_S_PRINCIPAL, "consume"}};
 	size_t count;
 	const struct kx_conf_key *keys = kx_conf_keys(&count);
 
