@@ -88,6 +88,64 @@ static KX_ALWAYS_INLINE uint64_t kx_tsc_to_ns(const struct kx_tsc_clock *c, uint
 	return c->base_ns + (uint64_t)(((unsigned __int128)(tsc - c->base_tsc) * c->mult_q32) >> 32);
 }
 
+/* ---- meter: a rate shared by threads ---------------------------------------------------- */
+
+/** A tap settles its account at most this often, or when its chunk is used up. */
+#define KX_METER_SETTLE_NS UINT64_C(1000000)
+
+/**
+ * Token bucket of a single rate, shared by any number of threads, for quotas: what is used is always taken,
+ * the bucket may go into debt, and kx_meter_open() says when the debt is paid, which is when more may be
+ * admitted. In the long run no more than the rate is used, exactly: no token is rounded away.
+ *
+ * The account is one atomic number, the time up to which everything used is paid for at the configured rate:
+ * below now it is savings (at most `burst_ns`), above it is debt. Each thread has a tap of its own, which
+ * adds up locally and settles at most once in KX_METER_SETTLE_NS, or when it has used the chunk that the
+ * account had when it settled last; so threads together may go into debt by what they use in that time.
+ * The time is passed in; all threads use one clock.
+ */
+struct kx_meter {
+	uint64_t paid_ns; /**< atomic */
+	uint64_t debt_ns; /**< atomic: debt ever made */
+	uint64_t rate_per_s;
+	uint64_t burst_ns;
+} KX_ALIGNED(KX_CACHE_LINE);
+/** One thread's access to a meter. */
+struct kx_meter_tap {
+	struct kx_meter *meter;
+	uint64_t used;				  /**< not settled */
+	uint64_t rest;				  /**< of the last division, in tokens x 10^9 */
+	uint64_t chunk;				  /**< what the account had when it was settled */
+	uint64_t paid_ns;			  /**< the account then */
+	uint64_t settle_ns;			  /**< not before this again, unless the chunk is used up */
+	uint64_t total;				  /**< used ever; any thread may read it */
+	uint64_t rate_per_s, rate_ns, rate_total; /**< measured over a second or more */
+};
+/** rate_per_s > 0; burst_ns: savings, as time at that rate. A new meter has them. */
+void kx_meter_init(struct kx_meter *m, uint64_t rate_per_s, uint64_t burst_ns, uint64_t now_ns);
+void kx_meter_tap_init(struct kx_meter_tap *t, struct kx_meter *m, uint64_t now_ns);
+/** Bring the account up to date. Called by the two below. */
+void kx_meter_settle(struct kx_meter_tap *t, uint64_t now_ns);
+/** Use `n` tokens; always succeeds. */
+static KX_ALWAYS_INLINE void kx_meter_use(struct kx_meter_tap *t, uint64_t n, uint64_t now_ns)
+{
+	t->used += n;
+	kx_count(&t->total, n);
+	if (kx_unlikely(now_ns >= t->settle_ns || (t->used > t->chunk && t->paid_ns <= now_ns)))
+		kx_meter_settle(t, now_ns);
+}
+/** @return true when there is no debt. */
+static KX_ALWAYS_INLINE bool kx_meter_open(struct kx_meter_tap *t, uint64_t now_ns)
+{
+	if (now_ns >= t->settle_ns)
+		kx_meter_settle(t, now_ns);
+	return t->paid_ns <= now_ns;
+}
+/** Time the meter has been in debt. Any thread. */
+uint64_t kx_meter_throttled_ns(const struct kx_meter *m, uint64_t now_ns);
+/** Tokens a second through this tap, over the last second or so in which it was used. Any thread. */
+uint64_t kx_meter_rate(const struct kx_meter_tap *t, uint64_t now_ns);
+
 /* ---- CRC32C --------------------------------------------------------------------------- */
 
 /**
