@@ -38,5 +38,7 @@ struct kx_auth_ctx {
 void auth_mac_key(struct mac_key *key, const uint8_t secret[MAC_BYTES]);
 /* HMAC-SHA256. */
 void auth_mac(const struct mac_key *key, const void *data, size_t bytes, uint8_t out[MAC_BYTES]);
+/* Key of the cookies and path tokens of a period. */
+const struct mac_key *auth_period_key(struct kx_auth_ctx *auth, uint64_t period);
 
 #endif

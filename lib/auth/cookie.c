@@ -29,7 +29,7 @@ struct period_input {
 _Static_assert(sizeof(struct period_input) == 24, "no padding may reach the MAC");
 
 /* Key of a period; the last even and the last odd period are kept. */
-static const struct mac_key *period_key(struct kx_auth_ctx *auth, uint64_t period)
+const struct mac_key *auth_period_key(struct kx_auth_ctx *auth, uint64_t period)
 {
 	struct cookie_key *slot = &auth->period_keys[period & 1];
 	struct period_input input = {.period = period};
@@ -54,7 +54,7 @@ static void cookie_mac(struct kx_auth_ctx *auth, const uint8_t *client_nonce, co
 	memcpy(input.client_nonce, client_nonce, KX_NONCE_BYTES);
 	memcpy(input.broker_nonce, broker_nonce, KX_NONCE_BYTES);
 	memcpy(input.ip, remote->ip, sizeof(input.ip));
-	auth_mac(period_key(auth, stamp_ns / KX_AUTH_COOKIE_PERIOD_NS), &input, sizeof(input), out);
+	auth_mac(auth_period_key(auth, stamp_ns / KX_AUTH_COOKIE_PERIOD_NS), &input, sizeof(input), out);
 }
 
 void kx_auth_cookie_make(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX_NONCE_BYTES],

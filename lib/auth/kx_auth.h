@@ -104,4 +104,62 @@ uint64_t kx_auth_random_u64(struct kx_auth_ctx *auth);
 /** A broker nonce of the same source. */
 void kx_auth_random_nonce(struct kx_auth_ctx *auth, uint8_t nonce[KX_NONCE_BYTES]);
 
+/* ---- paths: may a session's frames come from a new address? */
+
+/**
+ * Token of PATH_CHALLENGE: 8 bytes time stamp, 24 bytes of an HMAC-SHA256 over connection id, new address and
+ * stamp, with the cookies' key of the period. No state is kept.
+ * @param now_ns  monotonic clock that all data lcores share
+ */
+void kx_auth_path_make(struct kx_auth_ctx *auth, uint64_t conn_id, const struct kx_addr *remote,
+	uint64_t now_ns, uint8_t token[KX_PATH_TOKEN_BYTES]);
+/** Check a token that came in this session from this address. @return as kx_auth_cookie_check(); both are
+ * KX_DROP_PATH_TOKEN. */
+int kx_auth_path_check(struct kx_auth_ctx *auth, uint64_t conn_id, const struct kx_addr *remote,
+	uint64_t now_ns, uint64_t lifetime_ns, const uint8_t token[KX_PATH_TOKEN_BYTES]);
+
+/* ---- protected frames: one object a session and side; its session's thread */
+
+/** About KX_AUTH_PROTECT_BYTES of memory, libcrypto's two contexts included. */
+struct kx_auth_protect {
+	void *seal_ctx, *open_ctx; /**< EVP_CIPHER_CTX */
+	uint8_t flag;		   /**< KX_FLAG_MAC or KX_FLAG_AEAD; 0: no keys */
+	uint8_t zero[7];
+};
+#define KX_AUTH_PROTECT_BYTES 2320
+/** Allocate the contexts, without keys. Not on the data path. @return 0; -ENOMEM; -ENOTSUP (no AES-256-GCM)
+ */
+int kx_auth_protect_create(struct kx_auth_protect *p);
+/** Wipe and free; a zeroed object is allowed. */
+void kx_auth_protect_destroy(struct kx_auth_protect *p);
+/**
+ * Key the contexts for a session; from then on nothing here allocates. Each direction has its own key:
+ * HMAC-SHA256(secret, label || conn_id), label "KXP1 c2b" or "KXP1 b2c" padded with zeros to 16. The
+ * connection id, which the broker draws for each session, keeps keys apart also when an AUTH is replayed and
+ * its secret comes again.
+ * @param secret  session secret of the handshake; may be wiped afterwards
+ * @param mode    KX_PROTECT_MAC or KX_PROTECT_AEAD
+ * @return 0; -EINVAL (mode, or not created); -EIO (libcrypto; no keys are left)
+ */
+int kx_auth_protect_init(struct kx_auth_protect *p, const uint8_t secret[KX_AUTH_SECRET_BYTES],
+	uint64_t conn_id, bool is_broker, enum kx_protect mode);
+/** The session is over: overwrite its keys. The object may be keyed again. */
+void kx_auth_protect_end(struct kx_auth_protect *p);
+/** KX_PROTECT_PLAIN without keys. */
+enum kx_protect kx_auth_protect_mode(const struct kx_auth_protect *p);
+/**
+ * Seal a finished frame of `bytes` bytes behind which there is room for KX_TAG_BYTES, in place: flag, check
+ * 0, encryption (AEAD), tag. Its pkt_no must never have been sealed before with these keys. Should libcrypto
+ * fail, zeros are sent instead of the body, which no receiver takes.
+ * @return bytes of the whole frame
+ */
+uint32_t kx_auth_protect_seal(struct kx_auth_protect *p, uint8_t *frame, uint32_t bytes);
+/**
+ * Open a frame that kx_frame_protected() said yes to, in place: check the tag, decrypt (AEAD), clear the
+ * flag. The frame is KX_TAG_BYTES shorter then; go on with kx_frame_check_opened().
+ * @return 0; -EPROTO: protected in another way than this session's frames, the frame is unchanged;
+ * -EBADMSG: the tag is wrong, the body may have been overwritten
+ */
+int kx_auth_protect_open(struct kx_auth_protect *p, uint8_t *frame, uint32_t bytes);
+
 #endif

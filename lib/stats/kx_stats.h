@@ -78,6 +78,9 @@ extern "C" {
 	/* lib/broker: sessions */                                                                           \
 	X(CONN_UNKNOWN, "conn_unknown", "connection id is unknown (RESET was answered)")                     \
 	X(CONN_PATH, "conn_path", "connection id came from an address that is not its own")                  \
+	X(FRAME_UNPROTECTED, "frame_unprotected", "plain frame of a session whose frames are protected")     \
+	X(FRAME_TAG, "frame_tag", "tag of a protected frame is wrong")                                       \
+	X(PATH_TOKEN, "path_token", "path response without the token made for its address, or too old")      \
 	X(PKT_DUPLICATE, "pkt_duplicate", "packet number was received before")                               \
 	X(PKT_WINDOW, "pkt_window", "packet number beyond the receive window")                               \
 	/* lib/broker: produce */                                                                            \

@@ -62,6 +62,8 @@ static const struct wire_rule rules[] = {
 	[KX_COMMIT_ACK] = {wire_check_commit_ack, sizeof(struct kx_receipt), .from = B},
 	[KX_NAK] = {wire_check_nak, sizeof(struct kx_nak) + sizeof(struct kx_nak_entry), .from = CB},
 	[KX_CREDIT] = {wire_check_credit, sizeof(struct kx_receipt), .from = C},
+	[KX_PATH_CHALLENGE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = B},
+	[KX_PATH_RESPONSE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = C},
 };
 
 #undef C
@@ -113,7 +115,8 @@ static KX_ALWAYS_INLINE bool numbers_ok(const struct kx_frame_hdr *h, const stru
 	}
 }
 
-enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view)
+static KX_ALWAYS_INLINE enum kx_drop check_frame(
+	const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view, bool opened)
 {
 	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)data;
 	const struct wire_rule *rule;
@@ -136,7 +139,7 @@ enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from
 	reason = check_size(h, bytes, rule);
 	if (kx_unlikely(reason != KX_DROP_NONE))
 		return reason;
-	if (kx_unlikely(h->check != wire_frame_crc(data, bytes)))
+	if (kx_unlikely(!opened && h->check != wire_frame_crc(data, bytes)))
 		return KX_DROP_FRAME_CHECK;
 	if (kx_unlikely(h->ext_words != 0) && !extensions_ok(data + sizeof(*h), h->ext_words))
 		return KX_DROP_FRAME_EXTENSION;
@@ -148,4 +151,15 @@ enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from
 	if (kx_likely(h->type == KX_PRODUCE || h->type == KX_DELIVER))
 		return wire_check_batches(view);
 	return rule->check ? rule->check(view, from) : KX_DROP_NONE;
+}
+
+enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view)
+{
+	return check_frame(data, bytes, from, view, false);
+}
+
+enum kx_drop kx_frame_check_opened(
+	const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view)
+{
+	return check_frame(data, bytes, from, view, true);
 }

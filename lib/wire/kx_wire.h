@@ -76,17 +76,20 @@ enum kx_frame_type {
 	KX_COMMIT_ACK = 0x29,	   /**< B  receipt, and per partition how far it is committed */
 	KX_NAK = 0x2a,		   /**< CB what to send again */
 	KX_CREDIT = 0x2b,	   /**< C  receipt, and per subscription position and credit */
-	/* 0x30 RESUME, 0x31 RESUMED, 0x34 PATH_CHALLENGE, 0x35 PATH_RESPONSE, 0x36 MTU_PROBE, 0x37 MTU_PROBED
-	 * are reserved (doc/protocol.md) */
+	KX_PATH_CHALLENGE = 0x34,  /**< B  a session's frame came from a new address: prove it */
+	KX_PATH_RESPONSE = 0x35,   /**< C  the token of PATH_CHALLENGE, from there */
+	/* 0x30 RESUME, 0x31 RESUMED, 0x36 MTU_PROBE, 0x37 MTU_PROBED are reserved (doc/protocol.md) */
 };
 
 /* ---- frame header: 32 bytes
  * -------------------------------------------------------------------------------- */
 
-#define KX_FLAG_MAC	  0x01 /**< reserved: a 16-byte MAC trails the frame */
-#define KX_FLAG_AEAD	  0x02 /**< reserved: the body is encrypted */
+#define KX_FLAG_MAC	  0x01 /**< protected: a tag trails the frame */
+#define KX_FLAG_AEAD	  0x02 /**< protected: the same, and the body is encrypted; never both */
 #define KX_FLAG_MORE	  0x04 /**< the sender has more to send at once (a hint: acknowledge later) */
 #define KX_FLAGS_ACCEPTED KX_FLAG_MORE
+#define KX_FLAGS_PROTECT  (KX_FLAG_MAC | KX_FLAG_AEAD)
+#define KX_TAG_BYTES	  16 /**< behind the body of a protected frame */
 
 struct kx_frame_hdr {
 	uint8_t version; /**< KX_WIRE_VERSION */
@@ -230,6 +233,12 @@ struct kx_pong {
 	uint32_t residence_ns; /**< broker: RX burst to this frame, saturating */
 	uint16_t lcore_index;
 	uint16_t zero;
+};
+
+#define KX_PATH_TOKEN_BYTES 32
+/** PATH_CHALLENGE and PATH_RESPONSE. */
+struct kx_path_token {
+	uint8_t token[KX_PATH_TOKEN_BYTES]; /**< opaque to clients */
 };
 
 /** What the sender of this frame has received, and what it grants. In RX_ACK, COMMIT_ACK, CREDIT, HEARTBEAT.
@@ -461,6 +470,7 @@ _Static_assert(sizeof(struct kx_hello) == 32, "hello");
 _Static_assert(sizeof(struct kx_cookie) == 80, "cookie");
 _Static_assert(sizeof(struct kx_auth) == 256, "auth");
 _Static_assert(sizeof(struct kx_accept) == 208, "accept");
+_Static_assert(sizeof(struct kx_path_token) == 32, "path token");
 _Static_assert(sizeof(struct kx_receipt) == 40, "receipt");
 _Static_assert(sizeof(struct kx_commit_entry) == 32, "commit entry");
 _Static_assert(sizeof(struct kx_credit_entry) == 32, "credit entry");
@@ -503,6 +513,26 @@ struct kx_frame_view {
  * @return KX_DROP_NONE and *view filled, or the reason.
  */
 enum kx_drop kx_frame_check(const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view);
+
+/**
+ * Is this a protected frame, as far as can be told without its key: room for header and tag, the version, and
+ * exactly one of MAC and AEAD? kx_frame_check() refuses such frames with FRAME_FLAGS (or with what it looks
+ * at before: length, version, type), so that a receiver of plain frames pays nothing for them.
+ */
+static inline bool kx_frame_protected(const uint8_t *data, size_t bytes)
+{
+	uint8_t protect;
+
+	if (bytes < sizeof(struct kx_frame_hdr) + KX_TAG_BYTES || bytes > KX_FRAME_MAX_BYTES)
+		return false;
+	protect = data[offsetof(struct kx_frame_hdr, flags)] & KX_FLAGS_PROTECT;
+	return data[offsetof(struct kx_frame_hdr, version)] == KX_WIRE_VERSION &&
+		(protect == KX_FLAG_MAC || protect == KX_FLAG_AEAD);
+}
+/** kx_frame_check() of a protected frame that was opened: its tag held, the tag is not part of `bytes`, the
+ * flag is cleared. The same without the check value, which a protected frame does not have. */
+enum kx_drop kx_frame_check_opened(
+	const uint8_t *data, size_t bytes, enum kx_side from, struct kx_frame_view *view);
 
 /**
  * Check one batch at `data` with `bytes` bytes behind it (a frame's rest, a log's or file's).
@@ -620,6 +650,10 @@ static inline uint32_t kx_key_partition(uint64_t stream_key, uint32_t partitions
 	return (uint32_t)(((unsigned __int128)kx_mix64(stream_key) * partitions) >> 64);
 }
 
+/** Name of a protection: "plain", "mac", "aead" (enum kx_protect); "?" when unknown. */
+const char *kx_protect_name(uint8_t protect);
+/** The reverse. @return false for another text. */
+bool kx_protect_parse(const char *text, enum kx_protect *out);
 /** Name of a frame type ("PRODUCE"); "?" when unknown. */
 const char *kx_frame_type_name(uint8_t type);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Texts for people. */
+#include <string.h>
+
 #include "kx_wire.h"
 
 const char *kx_code_text(uint32_t code)
@@ -46,6 +48,8 @@ static const char *const type_names[] = {
 	NAME(COMMIT_ACK),
 	NAME(NAK),
 	NAME(CREDIT),
+	NAME(PATH_CHALLENGE),
+	NAME(PATH_RESPONSE),
 };
 #undef NAME
 
@@ -54,4 +58,23 @@ const char *kx_frame_type_name(uint8_t type)
 	if (type >= KX_DIM(type_names) || type_names[type] == NULL)
 		return "?";
 	return type_names[type];
+}
+
+static const char *const protect_names[] = {
+	[KX_PROTECT_PLAIN] = "plain", [KX_PROTECT_MAC] = "mac", [KX_PROTECT_AEAD] = "aead"};
+
+const char *kx_protect_name(uint8_t protect)
+{
+	return protect < KX_DIM(protect_names) ? protect_names[protect] : "?";
+}
+
+bool kx_protect_parse(const char *text, enum kx_protect *out)
+{
+	for (unsigned int i = 0; i < KX_DIM(protect_names); i++) {
+		if (strcmp(text, protect_names[i]) == 0) {
+			*out = (enum kx_protect)i;
+			return true;
+		}
+	}
+	return false;
 }

@@ -542,6 +542,24 @@ static size_t credit(uint8_t *data)
 	return whole(data, KX_CREDIT, 0, &b, sizeof(b));
 }
 
+static size_t path(uint8_t *data, enum kx_frame_type type)
+{
+	struct kx_path_token b;
+
+	run(b.token, 0x60, sizeof(b.token));
+	return whole(data, type, 0, &b, sizeof(b));
+}
+
+static size_t path_challenge(uint8_t *data)
+{
+	return path(data, KX_PATH_CHALLENGE);
+}
+
+static size_t path_response(uint8_t *data)
+{
+	return path(data, KX_PATH_RESPONSE);
+}
+
 #define CLIENT(type, fn)                                                                                     \
 	{                                                                                                    \
 #fn, KX_FROM_CLIENT, KX_##type, fn                                                           \
@@ -592,6 +610,8 @@ const struct wire_sample wire_samples[] = {
 	BROKER(NAK, nak),
 	CLIENT(NAK, nak_client),
 	CLIENT(CREDIT, credit),
+	BROKER(PATH_CHALLENGE, path_challenge),
+	CLIENT(PATH_RESPONSE, path_response),
 };
 const unsigned int wire_sample_count = KX_DIM(wire_samples);
 

@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Golden vectors of KXP version 1, written from doc/protocol.md and not from the C code.
 
-  make.py            write the .hex files and keys.txt beside this script
+  make.py            write the .hex files, keys.txt and protected.txt beside this script
   make.py --check    exit 1 when a file here differs from what would be written
   make.py --corpus D write the frames as seed files of tests/fuzz/fuzz_frame.c into folder D
 
 A .hex file: lines starting with '#' are comments, '%' lines are `% name value` (what a reader must find), the
-rest is the frame in hexadecimal. Python 3, standard library only; CRC32C and the hashes are its own.
+rest is the frame in hexadecimal. Python 3, standard library only; CRC32C, the hashes and AES-256-GCM are its own.
 """
+import hashlib
+import hmac
 import os
 import struct
 import sys
@@ -53,6 +55,80 @@ def partition_index(stream, partitions):
     return fmix64(stream) * partitions >> 64
 
 
+# ---- AES-256-GCM (FIPS 197, SP 800-38D)
+
+
+def gf_mul(a, b):
+    product = 0
+    while b:
+        if b & 1:
+            product ^= a
+        a = a << 1 ^ (0x11B if a & 0x80 else 0)
+        b >>= 1
+    return product
+
+
+def make_sbox():
+    box = [0x63] * 256
+    for x in range(1, 256):
+        inverse = next(y for y in range(1, 256) if gf_mul(x, y) == 1)
+        twice = inverse << 8 | inverse
+        box[x] = (inverse ^ twice >> 7 ^ twice >> 6 ^ twice >> 5 ^ twice >> 4) & 0xFF ^ 0x63
+    return box
+
+
+SBOX = make_sbox()
+
+
+def aes_round_keys(key):
+    words = [key[i:i + 4] for i in range(0, 32, 4)]
+    rcon = 1
+    for i in range(8, 60):
+        last = words[-1]
+        if i % 8 == 0:
+            last = bytes(SBOX[b] for b in last[1:] + last[:1])
+            last = bytes([last[0] ^ rcon]) + last[1:]
+            rcon = gf_mul(rcon, 2)
+        elif i % 8 == 4:
+            last = bytes(SBOX[b] for b in last)
+        words.append(bytes(a ^ b for a, b in zip(words[-8], last)))
+    return [b''.join(words[i:i + 4]) for i in range(0, 60, 4)]
+
+
+def aes_block(round_keys, block):
+    state = [a ^ b for a, b in zip(block, round_keys[0])]
+    for number, round_key in enumerate(round_keys[1:], 1):
+        state = [SBOX[state[(i + 4 * (i % 4)) % 16]] for i in range(16)]
+        if number < len(round_keys) - 1:
+            state = [gf_mul(state[i], 2) ^ gf_mul(state[i - i % 4 + (i + 1) % 4], 3) ^
+                     state[i - i % 4 + (i + 2) % 4] ^ state[i - i % 4 + (i + 3) % 4] for i in range(16)]
+        state = [a ^ b for a, b in zip(state, round_key)]
+    return bytes(state)
+
+
+def ghash(key, data):
+    h, y = int.from_bytes(key, 'big'), 0
+    for i in range(0, len(data), 16):
+        x, v = y ^ int.from_bytes(data[i:i + 16], 'big'), h
+        y = 0
+        for bit in range(127, -1, -1):
+            if x >> bit & 1:
+                y ^= v
+            v = v >> 1 ^ (0xE1 << 120 if v & 1 else 0)
+    return y.to_bytes(16, 'big')
+
+
+def gcm_seal(key, nonce, aad, text):
+    keys = aes_round_keys(key)
+    out = b''
+    for i in range(0, len(text), 16):
+        stream = aes_block(keys, nonce + struct.pack('>I', 2 + i // 16))
+        out += bytes(a ^ b for a, b in zip(text[i:i + 16], stream))
+    hashed = aad + bytes(-len(aad) % 16) + out + bytes(-len(out) % 16) + struct.pack('>QQ', 8 * len(aad), 8 * len(out))
+    mask = aes_block(keys, nonce + struct.pack('>I', 1))
+    return out, bytes(a ^ b for a, b in zip(ghash(aes_block(keys, bytes(16)), hashed), mask))
+
+
 # ---- frames
 
 CLIENT, BROKER = 'client', 'broker'
@@ -62,6 +138,7 @@ TYPES = {
     'TOPICS': 0x13, 'SUBSCRIBE': 0x14, 'SUBSCRIBED': 0x15, 'UNSUBSCRIBE': 0x16, 'UNSUBSCRIBED': 0x17,
     'NOTICE': 0x18, 'NOT_OWNER': 0x19, 'PRODUCE_REFUSED': 0x1A, 'PRODUCE': 0x20, 'DELIVER': 0x21,
     'PRODUCE_FRAG': 0x22, 'DELIVER_FRAG': 0x23, 'RX_ACK': 0x28, 'COMMIT_ACK': 0x29, 'NAK': 0x2A, 'CREDIT': 0x2B,
+    'PATH_CHALLENGE': 0x34, 'PATH_RESPONSE': 0x35,
 }
 CONN = 0x1122334455667788
 PKT = 1000
@@ -252,7 +329,36 @@ def vectors():
         '<IIQQ', SUB, 1, 70000, 70016) + struct.pack('<IIQII', SUB, 2, 70017, 600, 1200)))
     add('credit', CLIENT, 'CREDIT, two subscriptions', frame('CREDIT', receipt(entries=2) + b''.join(
         struct.pack('<IIQQQ', SUB + i, 0, 70000 + i, 1 << 24, 69990 + i) for i in range(2))))
+    add('path_challenge', BROKER, 'PATH_CHALLENGE', frame('PATH_CHALLENGE', run(0x60, 32)))
+    add('path_response', CLIENT, 'PATH_RESPONSE', frame('PATH_RESPONSE', run(0x60, 32)))
     return out
+
+
+# ---- protected frames
+
+SECRET = run(0xA0, 32)
+
+
+def protect(data, side, mode):
+    """A plain frame as it goes out of a session with protected frames."""
+    label = b'KXP1 c2b' if side == CLIENT else b'KXP1 b2c'
+    conn, pkt = struct.unpack('<QQ', data[8:24])
+    key = hmac.new(SECRET, label.ljust(16, b'\0') + struct.pack('<Q', conn), hashlib.sha256).digest()
+    head = 32 + 8 * data[3] if mode == 'aead' else len(data)
+    aad = data[:2] + bytes([data[2] | (2 if mode == 'aead' else 1)]) + data[3:4] + bytes(4) + data[8:head]
+    text, tag = gcm_seal(key, struct.pack('<Q', pkt) + bytes(4), aad, data[head:])
+    return aad + text + tag
+
+
+def protected_text():
+    frames = vectors()
+    lines = ['# KXP 1: protected frames. Session secret, then: name of the plain frame (its .hex), mode, the frame as sent',
+             'secret ' + SECRET.hex()]
+    for name in ('ping', 'pong', 'produce', 'produce_ext', 'deliver', 'path_challenge'):
+        side, _, data, _ = frames[name]
+        for mode in ('mac', 'aead'):
+            lines.append('%s %s %s' % (name, mode, protect(data, side, mode).hex()))
+    return '\n'.join(lines) + '\n'
 
 
 # ---- files
@@ -289,11 +395,15 @@ def keys_text():
 def files():
     out = {name + '.hex': vector_text(name, *rest) for name, rest in vectors().items()}
     out['keys.txt'] = keys_text()
+    out['protected.txt'] = protected_text()
     return out
 
 
 def main(argv):
     assert crc32c(b'123456789') == 0xE3069283
+    assert aes_block(aes_round_keys(run(0, 32)), bytes.fromhex('00112233445566778899aabbccddeeff')).hex() == \
+        '8ea2b7ca516745bfeafc49904b496089'  # FIPS 197, C.3
+    assert gcm_seal(bytes(32), bytes(12), b'', b'')[1].hex() == '530f8afbc74536b9a963b4f1c4cb738b'  # GCM test case 13
     if len(argv) == 3 and argv[1] == '--corpus':
         os.makedirs(argv[2], exist_ok=True)
         seeds = {name: b'\x01' + data for name, (_, _, data, _) in vectors().items()}

@@ -20,6 +20,7 @@ local TYPES = {
   [0x16] = "UNSUBSCRIBE", [0x17] = "UNSUBSCRIBED", [0x18] = "NOTICE", [0x19] = "NOT_OWNER",
   [0x1a] = "PRODUCE_REFUSED", [0x20] = "PRODUCE", [0x21] = "DELIVER", [0x22] = "PRODUCE_FRAG",
   [0x23] = "DELIVER_FRAG", [0x28] = "RX_ACK", [0x29] = "COMMIT_ACK", [0x2a] = "NAK", [0x2b] = "CREDIT",
+  [0x34] = "PATH_CHALLENGE", [0x35] = "PATH_RESPONSE",
 }
 
 local ENUMS = {
@@ -59,6 +60,7 @@ local STRUCTS = {
     "blocked:u8=blocked entry_count:u16",
   ack_range = "start:u32 count:u32",
   commit_entry = "partition:u32 level:u8=durability zero:z3 log_epoch:u32 producer_epoch:u32 next_seq:u64 next_offset:u64",
+  path_token = "token:b32",
   credit_entry = "sub_id:u32 zero:z4 next_offset:u64 limit_bytes:u64 done_offset:u64",
   heartbeat_entry = "sub_id:u32 log_epoch:u32 sent_offset:u64",
   nak = "entry_count:u32 zero:z4",
@@ -115,6 +117,8 @@ local BODIES = {
   COMMIT_ACK = {"receipt", entries = "commit_entry", count = "entry_count"},
   NAK = {"nak", entries = "nak_entry", count = "entry_count"},
   CREDIT = {"receipt", entries = "credit_entry", count = "entry_count"},
+  PATH_CHALLENGE = {"path_token"},
+  PATH_RESPONSE = {"path_token"},
 }
 
 -- ---- fields
