@@ -123,6 +123,9 @@ static void subscribed(struct kx_broker *b, struct session *s, const struct kx_s
 		body->log_epoch = p->log.log_epoch;
 		body->start_offset = sub->start_offset;
 		body->next_offset = p->log.next_offset;
+	} else if (code == KX_CODE_OFFSET_OUT_OF_RANGE) {
+		body->log_epoch = p->log.log_epoch;
+		body->next_offset = p->log.next_offset;
 	}
 	out_send(b, s, &o, sizeof(*body));
 }

@@ -79,6 +79,7 @@ struct part {
 	uint32_t failed;    /* enum kx_code that ended it; 0 */
 	bool send_listed, open_listed;
 	struct kx_batch_writer w;
+	uint64_t confirmed[KX_REPLICATED + 1]; /* by level: every sequence below */
 };
 
 struct request;
@@ -130,6 +131,8 @@ struct kx_producer {
 	struct part *parts;
 	struct slot *slots;
 	uint8_t *memory;
+	struct kx_completion *done; /* polled: ring of send_slots */
+	uint32_t done_head, done_count;
 	struct kx_map by_id; /* broker-wide id + 1 -> index */
 	struct large larges[LARGE_MAX];
 	uint32_t large_first, large_count; /* ring of entries in order of their memory */
@@ -153,7 +156,8 @@ struct reassembly {
 };
 #define REASSEMBLIES 2
 
-enum sub_state { SUB_FREE, SUB_WAIT, SUB_ASKING, SUB_ACTIVE, SUB_FAILED };
+/* SEEK: was asking or active, goes on elsewhere: nothing of the old subscription is delivered any more */
+enum sub_state { SUB_FREE, SUB_WAIT, SUB_ASKING, SUB_ACTIVE, SUB_SEEK, SUB_FAILED };
 /* A subscription: one partition of a consumer. */
 struct sub {
 	struct kx_consumer *consumer;
@@ -161,8 +165,10 @@ struct sub {
 	struct sub *ch_next, *ch_prev; /* all of a channel */
 	struct sub *credit_next, *gap_next;
 	uint64_t next_offset;
-	uint64_t want;	   /* start asked for; then unused */
-	uint64_t sent_end; /* every offset below was sent once: what is missing is a hole */
+	uint64_t want;	      /* start asked for; then unused */
+	uint64_t seek_to;     /* SUB_SEEK: next_offset then */
+	uint64_t done_offset; /* manual_ack: the program is done with everything below */
+	uint64_t sent_end;    /* every offset below was sent once: what is missing is a hole */
 	uint64_t log_end;
 	uint64_t taken_bytes; /* of whole batches, in order */
 	uint64_t limit_bytes; /* announced */
@@ -190,6 +196,7 @@ struct sub {
 	bool credit_listed, gap_listed, in_channel, reset_position, durable;
 	bool no_room;	/* holes are left unnamed: what is asked for could not be held */
 	bool late_seen; /* learned from since the last NAK */
+	bool paused, resuming;
 	/* polled: ring of batches */
 	uint8_t *ring;
 	uint64_t ring_head, ring_tail;
@@ -205,7 +212,8 @@ struct kx_consumer {
 	uint8_t state;
 	bool was_ready;
 	uint32_t index;
-	uint32_t window, ring_bytes;
+	uint32_t window, ring_bytes, ring_count;
+	uint8_t *rings;
 	uint32_t sub_count, active_count, poll_at;
 	uint32_t *subs; /* indexes into client->subs */
 	struct hold *holds;
@@ -300,9 +308,15 @@ struct kx_hub {
 	unsigned int room;
 	bool starved;	      /* no buffer in this turn */
 	uint32_t full_bursts; /* received in a row: more waits to be read */
+	int fds[3];	      /* wait.c: epoll, timer, event; -1 */
+	uint64_t armed_ns;    /* the timer is set to; UINT64_MAX: not set */
 	struct kx_hub_stats stats;
 	struct kx_frame *frames;
 };
+
+/* ---- wait.c */
+bool kxc_wait_init(struct kx_hub *hub);
+void kxc_wait_fini(struct kx_hub *hub);
 
 /* ---- client.c */
 void kxc_client_event(struct kx_client *c, const struct kx_event *e);
@@ -390,6 +404,9 @@ void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_
 void kxc_part_close_batch(struct part *part, uint64_t now_ns);
 struct part *kxc_client_part(struct kx_client *c, uint32_t partition_id);
 
+/* ---- completion.c */
+void kxc_completion(struct kx_producer *p, const struct kx_completion *c);
+
 /* ---- large.c */
 uint32_t kxc_large_take(struct kx_producer *p, uint32_t bytes);
 void kxc_large_free(struct kx_producer *p, uint32_t large);
@@ -414,6 +431,20 @@ void kxc_sub_detach(struct sub *s);
 unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns);
 void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint64_t now_ns);
 struct sub *kxc_sub_find(struct kx_client *c, uint32_t sub_id);
+/* By index in the topic; NULL: not one of its partitions, or not known yet. */
+struct sub *kxc_consumer_sub(const struct kx_consumer *c, uint32_t partition);
+
+/* ---- seek.c: the program's say over a subscription */
+/* Callbacks wait: what comes is held. (A polled consumer that is paused is just not polled.) */
+static inline bool sub_stopped(const struct sub *s)
+{
+	return s->paused && !s->consumer->opts.polled;
+}
+/* What it asked for between two turns. May call back. */
+void kxc_seek_service(struct sub *s, uint64_t now_ns);
+uint64_t kxc_sub_position(const struct sub *s);
+/* For CREDIT: the program is done with everything below. */
+uint64_t kxc_sub_done(const struct sub *s);
 
 /* ---- deliver.c */
 void kxc_deliver_frame(
@@ -452,6 +483,9 @@ unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_en
 
 /* ---- polled.c */
 bool kxc_polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);
+void kxc_polled_drop(struct sub *s);
+/* Offset of the next message kx_consumer_poll() gives. */
+uint64_t kxc_polled_position(const struct sub *s);
 
 /* ---- request.c */
 void kxc_request_start(

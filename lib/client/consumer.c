@@ -22,7 +22,7 @@ static bool opts_ok(const struct kx_consumer_opts *o)
 	if (o->hold_bytes != 0 &&
 		(o->hold_bytes < KX_DATAGRAM_MIN_BYTES || o->hold_bytes > KX_FRAME_MAX_BYTES))
 		return false;
-	return o->large_bytes <= KX_BATCH_MAX_BYTES;
+	return o->large_bytes <= KX_BATCH_MAX_BYTES && o->partitions_max <= 65536;
 }
 
 static void take_opts(struct kx_consumer *c, const struct kx_consumer_opts *opts)
@@ -44,6 +44,9 @@ static void take_opts(struct kx_consumer *c, const struct kx_consumer_opts *opts
 	if (o->polled) {
 		c->window = KX_MAX(c->window, o->large_bytes);
 		c->ring_bytes = (uint32_t)kx_align8(2ull * c->window);
+		c->ring_count = o->partition != KX_PARTITION_ALL ? 1
+			: o->partitions_max != 0		 ? o->partitions_max
+								 : c->client->opts.subscriptions_max;
 	}
 }
 
@@ -57,8 +60,10 @@ static bool buffers_alloc(struct kx_consumer *c)
 	c->hold_memory = malloc((size_t)o->hold_frames * o->hold_bytes);
 	c->reasm_bits = calloc(REASSEMBLIES * words, sizeof(*c->reasm_bits));
 	c->reasm_memory = malloc((size_t)REASSEMBLIES * o->large_bytes);
-	if (c->subs == NULL || c->holds == NULL || c->hold_memory == NULL || c->reasm_bits == NULL ||
-		c->reasm_memory == NULL)
+	if (o->polled)
+		c->rings = malloc((size_t)c->ring_count * c->ring_bytes);
+	if ((o->polled && c->rings == NULL) || c->subs == NULL || c->holds == NULL ||
+		c->hold_memory == NULL || c->reasm_bits == NULL || c->reasm_memory == NULL)
 		return false;
 	c->hold_free_count = o->hold_frames;
 	for (uint32_t i = 0; i < o->hold_frames; i++)
@@ -70,8 +75,7 @@ static bool buffers_alloc(struct kx_consumer *c)
 	return true;
 }
 
-/* A free subscription. Rings of a polled consumer are the one thing that is allocated when it becomes known
- * how many partitions there are. */
+/* A free subscription. */
 static struct sub *sub_take(struct kx_consumer *c)
 {
 	struct kx_client *client = c->client;
@@ -81,11 +85,11 @@ static struct sub *sub_take(struct kx_consumer *c)
 
 		if (s->consumer != NULL)
 			continue;
-		*s = (struct sub){.consumer = c, .held_head = NONE, .held_tail = NONE};
-		if (c->ring_bytes > 0 && (s->ring = malloc(c->ring_bytes)) == NULL) {
-			s->consumer = NULL;
+		if (c->rings != NULL && c->sub_count == c->ring_count)
 			return NULL;
-		}
+		*s = (struct sub){.consumer = c, .held_head = NONE, .held_tail = NONE};
+		if (c->rings != NULL)
+			s->ring = c->rings + (size_t)c->sub_count * c->ring_bytes;
 		c->subs[c->sub_count++] = i;
 		return s;
 	}
@@ -101,10 +105,10 @@ void kxc_consumer_free(struct kx_consumer *c)
 		struct sub *s = &client->subs[c->subs[i]];
 
 		kxc_sub_detach(s);
-		free(s->ring);
 		*s = (struct sub){0};
 	}
 	client->consumers[c->index] = NULL;
+	free(c->rings);
 	free(c->subs);
 	free(c->holds);
 	free(c->hold_memory);
@@ -156,7 +160,7 @@ void kxc_sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns)
 
 static void unsubscribe(struct sub *s, uint64_t now_ns)
 {
-	if ((s->state == SUB_ACTIVE || s->state == SUB_ASKING) && s->ch != NULL)
+	if ((s->state == SUB_ACTIVE || s->state == SUB_ASKING || s->state == SUB_SEEK) && s->ch != NULL)
 		kxc_sub_unsubscribe(s->ch, s->id, now_ns);
 }
 
@@ -346,10 +350,12 @@ void kxc_sub_detach(struct sub *s)
  * caller, or pass over it. */
 void kxc_sub_wait(struct sub *s)
 {
-	if (s->state != SUB_ACTIVE && s->state != SUB_ASKING)
+	if (s->state != SUB_ACTIVE && s->state != SUB_ASKING && s->state != SUB_SEEK)
 		return;
 	if (s->state == SUB_ACTIVE)
 		s->want = s->next_offset;
+	else if (s->state == SUB_SEEK)
+		s->next_offset = s->seek_to;
 	kxc_deliver_drop_held(s);
 	if (s->ch != NULL && s->credit_listed)
 		unlist(&s->ch->credit_head, s, offsetof(struct sub, credit_next));
@@ -402,6 +408,7 @@ unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns)
 
 	ch->ask_due_ns = UINT64_MAX;
 	for (struct sub *s = ch->subs; s != NULL; s = s->ch_next) {
+		kxc_seek_service(s, now_ns);
 		if (s->state != SUB_WAIT && s->state != SUB_ASKING)
 			continue;
 		if (s->state == SUB_WAIT || now_ns >= s->ask_ns) {
@@ -493,10 +500,10 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 
 /* ---- looking */
 
-static const struct sub *sub_of(const struct kx_consumer *c, uint32_t partition)
+struct sub *kxc_consumer_sub(const struct kx_consumer *c, uint32_t partition)
 {
 	for (uint32_t i = 0; i < c->sub_count; i++) {
-		const struct sub *s = &c->client->subs[c->subs[i]];
+		struct sub *s = &c->client->subs[c->subs[i]];
 
 		if (s->state != SUB_FREE && s->index == partition)
 			return s;
@@ -506,14 +513,14 @@ static const struct sub *sub_of(const struct kx_consumer *c, uint32_t partition)
 
 uint64_t kx_consumer_position(const struct kx_consumer *c, uint32_t partition)
 {
-	const struct sub *s = sub_of(c, partition);
+	const struct sub *s = kxc_consumer_sub(c, partition);
 
-	return s != NULL ? s->next_offset : UINT64_MAX;
+	return s != NULL ? kxc_sub_position(s) : UINT64_MAX;
 }
 
 uint64_t kx_consumer_end(const struct kx_consumer *c, uint32_t partition)
 {
-	const struct sub *s = sub_of(c, partition);
+	const struct sub *s = kxc_consumer_sub(c, partition);
 
 	return s != NULL ? s->log_end : 0;
 }

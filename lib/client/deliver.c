@@ -146,7 +146,11 @@ static uint32_t deliver_run(
 		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)(data + at);
 		uint64_t end = b->base_offset + b->record_count;
 
-		if (kx_unlikely(b->base_offset > s->next_offset))
+		if (kx_unlikely(
+			    s->state != SUB_ACTIVE)) /* a callback went elsewhere: the rest is of no use */
+			return bytes;
+		if (kx_unlikely(b->base_offset > s->next_offset || s->paused) &&
+			(b->base_offset > s->next_offset || sub_stopped(s)))
 			break;
 		if (kx_unlikely(end <= s->next_offset))
 			s->consumer->client->stats.duplicate_batches++;
@@ -203,6 +207,21 @@ static uint64_t run_end(const struct sub *s, const struct kx_frame_view *v)
 	return end;
 }
 
+/* It waits for kx_consumer_resume(); what there is no place for is asked for then. Half of the places stay
+ * free for holes of other partitions. */
+static void paused_early(
+	struct sub *s, const struct kx_frame *f, const struct kx_frame_view *v, uint32_t done, uint64_t end)
+{
+	const struct kx_batch_hdr *rest = (const struct kx_batch_hdr *)(v->body + done);
+
+	if (end <= s->next_offset)
+		return;
+	if (s->consumer->hold_free_count > s->consumer->opts.hold_frames / 2)
+		(void)hold(s, v->body + done, v->body_bytes - done, rest->base_offset, end, f->rx_ns);
+	else
+		s->consumer->client->stats.held_dropped++;
+}
+
 /* What is behind a hole; or what a polled consumer had no room for. */
 static void deliver_early(struct sub *s, const struct kx_frame *f, const struct kx_frame_view *v,
 	uint32_t done, uint64_t end, uint64_t now_ns)
@@ -210,6 +229,10 @@ static void deliver_early(struct sub *s, const struct kx_frame *f, const struct 
 	const struct kx_batch_hdr *rest = (const struct kx_batch_hdr *)(v->body + done);
 	uint64_t first = rest->base_offset;
 
+	if (kx_unlikely(sub_stopped(s))) {
+		paused_early(s, f, v, done, end);
+		return;
+	}
 	if (first <= s->next_offset)
 		hole_below(s, end);
 	else if (hold(s, v->body + done, v->body_bytes - done, first, end, f->rx_ns))

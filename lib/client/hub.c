@@ -13,6 +13,7 @@ static bool opts_ok(const struct kx_hub_opts *o)
 
 static void hub_free(struct kx_hub *hub)
 {
+	kxc_wait_fini(hub);
 	kx_map_fini(&hub->conns);
 	kx_map_fini(&hub->nonces);
 	free(hub->timers.heap);
@@ -58,7 +59,7 @@ enum kx_result kx_hub_open(
 		hub->opts.rx_burst = 64;
 	if (hub->opts.tx_burst == 0)
 		hub->opts.tx_burst = 64;
-	if (!hub_alloc(hub)) {
+	if (!kxc_wait_init(hub) || !hub_alloc(hub)) {
 		hub_free(hub);
 		return KX_NO_MEMORY;
 	}
@@ -222,7 +223,7 @@ unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns)
 
 uint64_t kx_hub_next_deadline_ns(const struct kx_hub *hub)
 {
-	if (hub->ready_head != NULL)
+	if (hub->ready_head != NULL || hub->full_bursts > 0)
 		return 0;
 	return hub->timers.count > 0 ? hub->timers.heap[0]->due_ns : UINT64_MAX;
 }

@@ -65,6 +65,7 @@ extern "C" {
 	X(BAD_STATE, "claim and commit do not alternate; commit or cancel the claim first")                  \
 	X(STOPPING, "the broker is stopping; wait for it to come back")                                      \
 	X(EMPTY, "nothing there now; call kx_hub_poll() and try again")                                      \
+	X(UNSUPPORTED, "the transport has no descriptor to sleep on; call kx_hub_poll() in a loop")          \
 	X(NO_TICKET, "the data lcore does not exist or its channel cannot be opened; use a lower index")
 enum kx_result {
 #define KX_RESULT_ENUM(id, text) KX_##id,
@@ -112,6 +113,42 @@ unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns);
  * until then; it polls until kx_hub_poll() returns 0 first.
  */
 uint64_t kx_hub_next_deadline_ns(const struct kx_hub *hub);
+
+/* ---- sleeping: either one's own loop with kx_hub_fd() and kx_hub_arm(), or kx_hub_wait() */
+
+/**
+ * One descriptor for poll(), epoll or an event loop, level-triggered: readable when a datagram has come or
+ * the time given to kx_hub_arm() has been reached. It belongs to the hub: it is the same at each call, is
+ * closed by kx_hub_close(), and is not read or written by the program.
+ *
+ * The contract: **kx_hub_arm() is the last thing before each sleep**, whatever was called since the last one
+ * (also when that was kx_producer_send() and not kx_hub_poll()). When the descriptor is readable:
+ * kx_hub_poll() until it returns 0 or the program has other things to do, then kx_hub_arm() again.
+ *
+ * Owner thread. @return KX_OK and *fd; KX_UNSUPPORTED (the transport has none), KX_NO_MEMORY (out of
+ * descriptors), KX_BAD_ARGUMENT
+ */
+enum kx_result kx_hub_fd(struct kx_hub *hub, int *fd);
+/**
+ * Set the timer behind kx_hub_fd() to kx_hub_next_deadline_ns(), "at once" when something is waiting to be
+ * sent or read. A system call only when that time has changed.
+ * Owner thread. @return KX_OK, KX_BAD_STATE (kx_hub_fd() was not called), KX_BAD_ARGUMENT
+ */
+enum kx_result kx_hub_arm(struct kx_hub *hub, uint64_t now_ns);
+/**
+ * Sleep until a datagram has come, something is due, kx_hub_wake() was called, a signal arrived, or
+ * max_wait_ns have passed (UINT64_MAX: no limit). Returns at once when something is waiting to be sent or
+ * read. For programs without a loop of their own: `if (kx_hub_poll(hub, now) == 0) kx_hub_wait(hub, now,
+ * max);` Owner thread. @return KX_OK, KX_UNSUPPORTED (the transport has no descriptor), KX_IN_CALLBACK,
+ * KX_BAD_ARGUMENT
+ */
+enum kx_result kx_hub_wait(struct kx_hub *hub, uint64_t now_ns, uint64_t max_wait_ns);
+/**
+ * End the kx_hub_wait() of the owner thread, the next one if it is not in one: what a program does after it
+ * gave work to that thread (over a queue of its own). **Any thread**, also from a signal handler; the hub
+ * must not be closed meanwhile. Has no effect on kx_hub_fd().
+ */
+void kx_hub_wake(struct kx_hub *hub);
 
 struct kx_hub_stats {
 	uint64_t rx_frames;  /**< received */
@@ -314,6 +351,7 @@ struct kx_producer_opts {
 	uint8_t level; /**< enum kx_durability to wait for; 0: the topic's. A higher one is refused */
 	void (*on_complete)(void *user, const struct kx_completion *completion); /**< NULL: none */
 	void *user;
+	bool polled; /**< completions are kept for kx_producer_poll(); on_complete must be NULL */
 };
 /**
  * Open a producer; KX_EVENT_PRODUCER_READY or _FAILED follows. One producer a topic and client.
@@ -364,6 +402,20 @@ void kx_producer_cancel(struct kx_producer *producer);
 uint32_t kx_producer_fit(const struct kx_producer *producer, uint32_t value_bytes);
 /** Close the open batches, so that the next kx_hub_poll() sends them. Does not wait. */
 void kx_producer_flush(struct kx_producer *producer, uint64_t now_ns);
+/**
+ * Take up to `max` completions of a producer opened with `polled`, in the order in which a callback would
+ * have got them. A completion that is not taken keeps the place of its batch in the send buffer: none is ever
+ * lost, and a program that never polls is KX_BACK_PRESSURED in the end. Those of kx_producer_close() cannot
+ * be taken any more: poll until kx_producer_pending() is 0 first. Owner thread, callbacks included. @return
+ * how many; 0: none now, or not opened with `polled`
+ */
+uint32_t kx_producer_poll(struct kx_producer *producer, struct kx_completion *out, uint32_t max);
+/**
+ * How far a level has got, whichever one completions wait for: all sequences of `partition` (index) below the
+ * returned one are confirmed at `level` (enum kx_durability) or higher. Starts at 0, again with each new
+ * producer identity (KX_LOST, KX_UNKNOWN_FATE). Owner thread, callbacks included.
+ */
+uint64_t kx_producer_confirmed(const struct kx_producer *producer, uint32_t partition, uint8_t level);
 /** Messages taken and not yet completed. */
 uint64_t kx_producer_pending(const struct kx_producer *producer);
 /** Send slots that are free now: claims that will not be KX_BACK_PRESSURED. */
@@ -409,8 +461,14 @@ struct kx_consumer_opts {
 	uint32_t hold_bytes;   /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
 	uint32_t large_bytes;  /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
 				  Two of them a consumer */
-	bool polled; /**< no on_batch: kx_consumer_poll() is used. 2 * window_bytes a partition are allocated
-			      when its partitions are known, inside kx_hub_poll() */
+	uint32_t partitions_max; /**< with KX_PARTITION_ALL and `polled`: most partitions the topic may have,
+				    0: the client's subscriptions_max; more is KX_NO_MEMORY when they are
+				    known */
+	/** No on_batch: kx_consumer_poll() is used. Twice window_bytes (at least twice large_bytes) are
+	 * reserved for each partition by kx_consumer_open(); pages are used when they are written. */
+	bool polled;
+	bool manual_ack; /**< kx_consumer_ack() says what the program is done with; otherwise what was given
+			    to on_batch, or taken with kx_consumer_poll(), is done */
 	void (*on_batch)(void *user, const struct kx_batch_view *view);
 	void *user;
 };
@@ -424,7 +482,42 @@ enum kx_result kx_consumer_open(struct kx_client *client, const struct kx_consum
 /** Unsubscribe (told once; the broker ends it with the session at the latest) and free. NULL is fine. @return
  * KX_OK, KX_IN_CALLBACK */
 enum kx_result kx_consumer_close(struct kx_consumer *consumer, uint64_t now_ns);
-/** Offset of the next message of a partition (index); UINT64_MAX before it is subscribed. */
+/**
+ * Go on at another offset: what was received beyond the program's position is dropped, a new subscription is
+ * made; the next message is the first at or behind `offset`. From inside on_batch it takes effect when the
+ * callback returns: nothing more of the old place comes.
+ * An offset that the broker has no more is answered with KX_EVENT_OFFSET_TRIMMED, one beyond the end with
+ * KX_EVENT_OFFSET_TRUNCATED; delivery goes on at the first, or at the end.
+ * @param partition  index, or KX_PARTITION_ALL: each of them
+ * @param offset     or KX_OFFSET_EARLIEST (the beginning), KX_OFFSET_NOW (the end)
+ * @return KX_OK; KX_NOT_READY (partitions not known yet); KX_UNKNOWN_PARTITION; KX_BAD_STATE (it has failed);
+ * KX_BAD_ARGUMENT
+ */
+enum kx_result kx_consumer_seek(
+	struct kx_consumer *consumer, int32_t partition, uint64_t offset, uint64_t now_ns);
+/**
+ * No more messages of a partition (index, or KX_PARTITION_ALL) until kx_consumer_resume(): on_batch is not
+ * called, kx_consumer_poll() passes over it. The subscription stays, and holds a log that blocks. Credit is
+ * not extended: at most one window comes and is kept as far as hold_frames goes, the rest is asked for again
+ * later. Effective at once, also in on_batch. Pausing twice is pausing once.
+ * @return as kx_consumer_seek()
+ */
+enum kx_result kx_consumer_pause(struct kx_consumer *consumer, int32_t partition);
+/** End a pause: messages go on where they stopped, with the next kx_hub_poll(). @return as kx_consumer_seek()
+ */
+enum kx_result kx_consumer_resume(struct kx_consumer *consumer, int32_t partition, uint64_t now_ns);
+/**
+ * With manual_ack: the program is done with all messages of a partition (index) below `offset`. Frees room in
+ * a log with `overrun = block`, which otherwise stays taken: a program that does not acknowledge stops the
+ * producers of such a topic once the log is full. Told with the next credit, at most 100 us later. Holds as
+ * long as the session: one that is set up anew begins at kx_consumer_position().
+ * @return KX_OK, also when it says less than before; KX_BAD_STATE (without manual_ack); KX_UNKNOWN_PARTITION;
+ * KX_NOT_READY; KX_BAD_ARGUMENT (beyond kx_consumer_position())
+ */
+enum kx_result kx_consumer_ack(
+	struct kx_consumer *consumer, uint32_t partition, uint64_t offset, uint64_t now_ns);
+/** Offset of the next message of a partition (index) that on_batch or kx_consumer_poll() will give;
+ * UINT64_MAX before it is subscribed. */
 uint64_t kx_consumer_position(const struct kx_consumer *consumer, uint32_t partition);
 /** Highest offset + 1 known to exist in a partition (from deliveries, heartbeats, SUBSCRIBED). */
 uint64_t kx_consumer_end(const struct kx_consumer *consumer, uint32_t partition);

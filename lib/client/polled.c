@@ -48,6 +48,27 @@ static bool open_batch(struct sub *s)
 	return true;
 }
 
+void kxc_polled_drop(struct sub *s)
+{
+	s->ring_tail = s->ring_head;
+	s->it_batch = NULL;
+}
+
+uint64_t kxc_polled_position(const struct sub *s)
+{
+	uint64_t size = s->consumer->ring_bytes;
+	const struct entry *e;
+
+	if (s->it_batch != NULL)
+		return s->it_offset;
+	if (s->ring_tail == s->ring_head)
+		return s->next_offset;
+	e = (const struct entry *)(s->ring + s->ring_tail % size);
+	if (e->bytes == 0)
+		e = (const struct entry *)s->ring;
+	return ((const struct kx_batch_hdr *)(e + 1))->base_offset + e->skip;
+}
+
 static bool next_record(struct sub *s, uint64_t now_ns, struct kx_polled *out)
 {
 	for (;;) {
@@ -80,7 +101,7 @@ enum kx_result kx_consumer_poll(struct kx_consumer *c, uint64_t now_ns, struct k
 	for (uint32_t i = 0; i < c->sub_count; i++) {
 		struct sub *s = &c->client->subs[c->subs[c->poll_at]];
 
-		if (next_record(s, now_ns, out))
+		if (!s->paused && next_record(s, now_ns, out))
 			return KX_OK;
 		c->poll_at = c->poll_at + 1 < c->sub_count ? c->poll_at + 1 : 0;
 	}

@@ -14,7 +14,7 @@ static bool topic_ok(const char *topic)
 
 static bool opts_ok(const struct kx_producer_opts *o)
 {
-	if (!topic_ok(o->topic) || o->level > KX_REPLICATED)
+	if (!topic_ok(o->topic) || o->level > KX_REPLICATED || (o->polled && o->on_complete != NULL))
 		return false;
 	if (o->batch_bytes != 0 && o->batch_bytes < KX_BATCH_MIN_BYTES)
 		return false;
@@ -43,6 +43,19 @@ static void take_opts(struct kx_producer *p, const struct kx_producer_opts *opts
 		o->partitions_max = PARTITIONS_DEFAULT;
 }
 
+static void buffers_free(struct kx_producer *p)
+{
+	free(p->slots);
+	free(p->memory);
+	free(p->large_memory);
+	free(p->done);
+	p->slots = NULL;
+	p->memory = p->large_memory = NULL;
+	p->done = NULL;
+	p->slots_free = NONE;
+	p->slots_free_count = p->done_head = p->done_count = 0;
+}
+
 void kxc_producer_free(struct kx_producer *p)
 {
 	struct kx_client *c = p->client;
@@ -52,9 +65,7 @@ void kxc_producer_free(struct kx_producer *p)
 	c->producers[p->index] = NULL;
 	kx_map_fini(&p->by_id);
 	free(p->parts);
-	free(p->slots);
-	free(p->memory);
-	free(p->large_memory);
+	buffers_free(p);
 	free(p);
 }
 
@@ -66,7 +77,9 @@ static bool buffers_alloc(struct kx_producer *p)
 	p->memory = aligned_alloc(KX_CACHE_LINE,
 		((size_t)o->send_slots * o->slot_bytes + KX_CACHE_LINE - 1) / KX_CACHE_LINE * KX_CACHE_LINE);
 	p->large_memory = o->large_bytes > 0 ? malloc(o->large_bytes) : NULL;
-	if (p->slots == NULL || p->memory == NULL || (o->large_bytes > 0 && p->large_memory == NULL))
+	p->done = o->polled ? calloc(o->send_slots, sizeof(*p->done)) : NULL;
+	if (p->slots == NULL || p->memory == NULL || (o->large_bytes > 0 && p->large_memory == NULL) ||
+		(o->polled && p->done == NULL))
 		return false;
 	p->slots_free = NONE;
 	p->slots_free_count = 0;
@@ -123,11 +136,7 @@ static enum kx_result reopen(struct kx_producer *p, const struct kx_producer_opt
 	take_opts(p, opts);
 	p->opts.partitions_max = partitions_max;
 	if (!buffers_alloc(p)) {
-		free(p->slots);
-		free(p->memory);
-		free(p->large_memory);
-		p->slots = NULL;
-		p->memory = p->large_memory = NULL;
+		buffers_free(p);
 		return KX_NO_MEMORY;
 	}
 	p->large_first = p->large_count = 0;
@@ -178,12 +187,7 @@ enum kx_result kx_producer_close(struct kx_producer *p, uint64_t now_ns)
 		kxc_part_fail(&p->parts[i], KX_CLOSED, 0, now_ns);
 	p->client->hub->in_callback--;
 	kxc_request_end(&p->meta);
-	free(p->slots);
-	free(p->memory);
-	free(p->large_memory);
-	p->slots = NULL;
-	p->memory = p->large_memory = NULL;
-	p->slots_free = NONE;
+	buffers_free(p);
 	/* sequences that never came would keep later ones waiting: this topic is over for this client */
 	p->state = broken ? OPEN_FAILED : OPEN_META;
 	return KX_OK;
@@ -290,12 +294,12 @@ void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_n
 		if (p->slots != NULL)
 			kxc_part_fail(part, why, 0, now_ns);
 		part->next_seq = 0;
+		memset(part->confirmed, 0, sizeof(part->confirmed));
+		kx_map_del(&p->by_id, (uint64_t)part->id + 1);
 		part->ch = NULL;
 		part->send_listed = false;
 		part->failed = 0;
 	}
-	kx_map_fini(&p->by_id);
-	(void)kx_map_init(&p->by_id, p->opts.partitions_max);
 	if (p->state != OPEN_FAILED || p->closed)
 		p->state = OPEN_META;
 }
@@ -307,7 +311,7 @@ uint64_t kx_producer_pending(const struct kx_producer *p)
 
 uint32_t kx_producer_room(const struct kx_producer *p)
 {
-	return p->slots_free_count;
+	return p->slots_free_count - p->done_count;
 }
 
 uint32_t kx_producer_partitions(const struct kx_producer *p)

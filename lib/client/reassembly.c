@@ -75,6 +75,8 @@ static void complete(struct channel *ch, struct reassembly *r)
 
 bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns)
 {
+	if (s->state != SUB_ACTIVE || sub_stopped(s))
+		return false;
 	for (uint32_t i = 0; i < REASSEMBLIES; i++) {
 		struct reassembly *r = &s->consumer->reasm[i];
 		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)r->data;

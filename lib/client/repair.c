@@ -24,7 +24,7 @@ void kxc_credit_due(struct sub *s, uint64_t due_ns)
 
 bool kxc_sub_has_gap(const struct sub *s)
 {
-	return s->state == SUB_ACTIVE && s->sent_end > s->next_offset;
+	return s->state == SUB_ACTIVE && s->sent_end > s->next_offset && !sub_stopped(s);
 }
 
 /* How long the answer to a NAK may take. */
@@ -357,7 +357,7 @@ static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 		e[i] = (struct kx_credit_entry){.sub_id = s->id,
 			.next_offset = s->next_offset,
 			.limit_bytes = s->limit_bytes,
-			.done_offset = s->next_offset};
+			.done_offset = kxc_sub_done(s)};
 	}
 	kxc_channel_send(ch, &o, (uint32_t)(sizeof(*r) + n * sizeof(*e)), now_ns);
 	return 1;

@@ -6,7 +6,7 @@ uint32_t kxc_slot_take(struct kx_producer *p)
 {
 	uint32_t slot = p->slots_free;
 
-	if (kx_unlikely(slot == NONE))
+	if (kx_unlikely(p->slots_free_count <= p->done_count)) /* what is not polled yet keeps its place */
 		return NONE;
 	p->slots_free = p->slots[slot].next;
 	p->slots_free_count--;
@@ -124,15 +124,18 @@ static void complete(
 	else
 		c->stats.messages_failed += s->count;
 	kxc_slot_free(p, slot);
-	if (p->opts.on_complete != NULL)
-		p->opts.on_complete(p->opts.user, &done);
+	kxc_completion(p, &done);
 }
 
 void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 
-	if (kx_unlikely(e->level < p->level || e->next_seq > part->next_seq))
+	if (kx_unlikely(e->next_seq > part->next_seq || e->level > KX_REPLICATED))
+		return;
+	for (uint32_t level = 1; level <= e->level; level++)
+		part->confirmed[level] = KX_MAX(part->confirmed[level], e->next_seq);
+	if (kx_unlikely(e->level < p->level))
 		return;
 	while (part->head != NONE && p->slots[part->head].state == SLOT_SENT) {
 		const struct slot *s = &p->slots[part->head];

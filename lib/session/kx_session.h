@@ -119,6 +119,9 @@ struct kx_transport_ops {
 	 */
 	int (*send_slice)(void *transport, void *buf, uint32_t head_bytes, const uint8_t *slice,
 		uint32_t slice_bytes, struct kx_pin *pin, const struct kx_path *path);
+	/** Clients: a descriptor that is readable while a frame waits to be received. -1, or NULL here: none.
+	 */
+	int (*fd)(void *transport);
 };
 struct kx_transport {
 	const struct kx_transport_ops *ops;

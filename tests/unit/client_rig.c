@@ -214,6 +214,11 @@ static const struct kx_transport_ops node_ops = {
 	.path_to = node_path_to,
 };
 
+struct kx_transport net_transport(struct net *net, uint32_t hub)
+{
+	return (struct kx_transport){&node_ops, &net->hubs[hub]};
+}
+
 /* ---- brokers */
 
 static void brokers_up(struct net *net)

@@ -61,6 +61,8 @@ void net_restart_broker(struct net *net);
 /* 10 us of virtual time: deliver what is due, one turn of everybody. */
 void net_turn(struct net *net);
 void net_run(struct net *net, uint64_t ns);
+/* The table behind net->hub[hub], for a hub of a test's own. */
+struct kx_transport net_transport(struct net *net, uint32_t hub);
 /* Datagrams into nowhere and from anywhere, for clients alone. */
 void net_inject(struct net *net, const struct kx_addr *from, const struct kx_addr *to, const void *data,
 	uint32_t bytes);

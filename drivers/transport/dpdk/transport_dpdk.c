@@ -269,6 +269,7 @@ static const struct kx_transport_ops transport_ops = {
 	.path_to = path_to,
 	.forward = tx_forward,
 	.send_slice = NULL,
+	.fd = NULL, /* a port is polled */
 };
 
 static bool conf_valid(const struct kx_transport_dpdk_conf *c)

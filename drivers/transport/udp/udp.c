@@ -212,6 +212,11 @@ static int udp_path_of(void *ctx, const struct kx_frame *frame, struct kx_path *
 	return udp_path_to(ctx, &frame->remote, path);
 }
 
+static int udp_fd(void *ctx)
+{
+	return ((const struct kx_transport_udp *)ctx)->fd;
+}
+
 static const struct kx_transport_ops udp_ops = {
 	.rx_burst = udp_rx_burst,
 	.release = udp_release,
@@ -222,6 +227,7 @@ static const struct kx_transport_ops udp_ops = {
 	.room = udp_room,
 	.path_of = udp_path_of,
 	.path_to = udp_path_to,
+	.fd = udp_fd,
 };
 
 /* ---- open and close */
