@@ -44,21 +44,26 @@ void kx_auth_destroy(struct kx_auth_ctx *auth)
 	free(auth);
 }
 
-static void pad_block(SHA256_CTX *sha, const uint8_t secret[MAC_BYTES], uint8_t pad)
+static void pad_block(SHA256_CTX *sha, const uint8_t *secret, size_t bytes, uint8_t pad)
 {
 	uint8_t block[SHA256_CBLOCK];
 
 	for (unsigned int i = 0; i < sizeof(block); i++)
-		block[i] = (i < MAC_BYTES ? secret[i] : 0) ^ pad;
+		block[i] = (i < bytes ? secret[i] : 0) ^ pad;
 	SHA256_Init(sha);
 	SHA256_Update(sha, block, sizeof(block));
 	OPENSSL_cleanse(block, sizeof(block));
 }
 
+void auth_mac_key_of(struct mac_key *key, const uint8_t *secret, size_t bytes)
+{
+	pad_block(&key->inner, secret, bytes, 0x36);
+	pad_block(&key->outer, secret, bytes, 0x5c);
+}
+
 void auth_mac_key(struct mac_key *key, const uint8_t secret[MAC_BYTES])
 {
-	pad_block(&key->inner, secret, 0x36);
-	pad_block(&key->outer, secret, 0x5c);
+	auth_mac_key_of(key, secret, MAC_BYTES);
 }
 
 void auth_mac(const struct mac_key *key, const void *data, size_t bytes, uint8_t out[MAC_BYTES])

@@ -35,10 +35,40 @@ struct kx_auth_ctx {
 	unsigned int random_left;
 };
 
+/* A secret of at most a block of SHA-256. */
+void auth_mac_key_of(struct mac_key *key, const uint8_t *secret, size_t bytes);
 void auth_mac_key(struct mac_key *key, const uint8_t secret[MAC_BYTES]);
 /* HMAC-SHA256. */
 void auth_mac(const struct mac_key *key, const void *data, size_t bytes, uint8_t out[MAC_BYTES]);
 /* Key of the cookies and path tokens of a period. */
 const struct mac_key *auth_period_key(struct kx_auth_ctx *auth, uint64_t period);
+
+/* ---- principals */
+
+#define PRINCIPAL_KEYS 2 /* as many are valid at a time */
+
+struct principal_keys {
+	struct mac_key key[PRINCIPAL_KEYS]; /* without one: of a secret nobody knows */
+	uint64_t known;			    /* all ones: there is a key */
+	uint8_t name[KX_PRINCIPAL_NAME_MAX + 1];
+};
+
+/* Begins a mapping of its own, which is read-only once it is filled. */
+struct kx_auth_principals {
+	size_t mapped_bytes;
+	uint32_t count;
+	uint32_t topic_words;
+	bool anonymous;
+	uint64_t *hash;			/* of names, by principal */
+	struct principal_keys *keys;	/* by principal; the one behind the last is for unknown names */
+	struct kx_auth_principal *list; /* by principal */
+	uint64_t *bits;
+};
+
+/* Hash of a name padded with zeros: the same work for every name. */
+static inline uint64_t auth_name_hash(const uint8_t name[KX_PRINCIPAL_NAME_MAX + 1])
+{
+	return kx_hash_bytes(name, KX_PRINCIPAL_NAME_MAX + 1);
+}
 
 #endif

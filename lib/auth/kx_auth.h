@@ -12,10 +12,9 @@
  * Cookies and tickets are the broker's own business: clients carry them as opaque bytes. Their layouts may
  * change with any version, since neither outlives the broker process.
  *
- * Who a client is: this library has no principals yet; AUTH with method KX_AUTH_NONE names a principal that
- * nothing verifies, and principal_id is 0. Keys per principal (method KX_AUTH_HMAC_SHA256: a MAC with the
- * principal's key over both nonces, in struct kx_auth) belong here beside tickets: a table of principals
- * built from the configuration, immutable and shared like the secrets, with its check in a file of its own.
+ * Who a client is: struct kx_auth_principals, an immutable table that all data lcores share. A client proves
+ * that it knows its principal's key by a MAC in AUTH (kx_auth_prove()), and the broker that it does by one in
+ * ACCEPT; what a principal may do is a bit a topic.
  */
 #ifndef KX_AUTH_H
 #define KX_AUTH_H
@@ -161,5 +160,127 @@ uint32_t kx_auth_protect_seal(struct kx_auth_protect *p, uint8_t *frame, uint32_
  * -EBADMSG: the tag is wrong, the body may have been overwritten
  */
 int kx_auth_protect_open(struct kx_auth_protect *p, uint8_t *frame, uint32_t bytes);
+/* ---- principals */
+
+/** What is configured of a principal. Nothing of it is needed after kx_auth_principals_create(). */
+struct kx_auth_principal_conf {
+	const char *name; /**< 1..63 bytes */
+	/** Valid keys: the current one and, while keys are changed, the next one. Zero length: none. */
+	struct kx_key key[2];
+	enum kx_protect protect; /**< least protection of its frames */
+	uint32_t sessions_max;	 /**< on one data lcore; 0: no limit of its own */
+	const uint64_t *produce; /**< bit t: may produce to topic t */
+	const uint64_t *consume; /**< bit t: may consume topic t */
+};
+
+/** What the data path asks of a principal. Immutable, no secrets. */
+struct kx_auth_principal {
+	const char *name;
+	uint32_t id; /**< its number; 0: anonymous */
+	uint32_t sessions_max;
+	enum kx_protect protect;
+	bool has_key;
+	const uint64_t *produce, *consume, *either; /**< bitmaps of topics */
+};
+
+struct kx_auth_principals;
+/**
+ * The table: principal i is list[i], and list[0] is the one without a key (anonymous). Memory is a mapping of
+ * its own, locked, left out of core dumps, and read-only afterwards; keys are kept as MAC states in it and
+ * nowhere else, so that a peer that can map EAL's memory finds none.
+ * @param topics  number of topics; bitmaps have (topics + 63) / 64 words
+ * @param anonymous  may clients without a key connect?
+ * @param why  gets one sentence on error
+ * @return 0; -EINVAL (no or too many principals, a name that is empty, too long or there twice, a key of
+ * wrong length, list[0] with a key); -ENOMEM, -EPERM, -EAGAIN (memory cannot be locked); -errno of the
+ * kernel's generator. Before the data lcores start.
+ */
+int kx_auth_principals_create(const struct kx_auth_principal_conf *list, uint32_t count, uint32_t topics,
+	bool anonymous, struct kx_auth_principals **out, struct kx_text *why);
+/** Wipes and frees; NULL is allowed. */
+void kx_auth_principals_destroy(struct kx_auth_principals *principals);
+uint32_t kx_auth_principals_count(const struct kx_auth_principals *principals);
+/** Principal by number, < count. */
+const struct kx_auth_principal *kx_auth_principal(const struct kx_auth_principals *principals, uint32_t id);
+/** Memory it takes, in bytes. */
+size_t kx_auth_principals_bytes(const struct kx_auth_principals *principals);
+
+/** May it? One load and one bit test. `bits` is a bitmap of struct kx_auth_principal. */
+static KX_ALWAYS_INLINE bool kx_auth_allowed(const uint64_t *bits, uint32_t topic)
+{
+	return (bits[topic / 64] >> (topic % 64) & 1) != 0;
+}
+
+/** Who a client turned out to be. */
+struct kx_auth_proof {
+	const struct kx_auth_principal *principal;
+	uint32_t key_index;		      /**< which of its keys: 0 or 1 */
+	uint8_t secret[KX_AUTH_SECRET_BYTES]; /**< of the session, when it has a key. Wipe it after use */
+};
+/**
+ * Does AUTH prove that its sender is the principal it names? Its cookie and, for method TICKET, its ticket
+ * are checked elsewhere. Method NONE: the anonymous principal, where that is allowed. Methods HMAC_SHA256 and
+ * TICKET: `mac` with one of the principal's keys; TICKET of the anonymous principal: as NONE. A wrong key and
+ * an unknown name take the same instructions: both keys are always tried, and those of an unknown name are
+ * random.
+ * @param[out] out  written on success; on failure its `principal` is the one named, or NULL when there is
+ * none
+ * @return 0; -EACCES (KX_DROP_AUTH_BAD)
+ */
+int kx_auth_prove(
+	const struct kx_auth_principals *principals, const struct kx_auth *auth, struct kx_auth_proof *out);
+/** ACCEPT's `mac`: HMAC-SHA256 with the accept key of this session over what stands before it. */
+void kx_auth_accept_mac(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept,
+	uint8_t mac[KX_MAC_BYTES]);
+
+/* ---- the client's side of it; any thread */
+
+/** Fill in AUTH's `mac`; everything else must be in place. */
+void kx_auth_sign(const struct kx_key *key, struct kx_auth *auth);
+/** The session's secret from both nonces of AUTH. */
+void kx_auth_session_secret(
+	const struct kx_key *key, const struct kx_auth *auth, uint8_t secret[KX_AUTH_SECRET_BYTES]);
+/** @return 0, or -EACCES: ACCEPT does not come from who knows the key. In constant time. */
+int kx_auth_accept_check(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept);
+
+/* ---- audit: what an operator wants to read of, on its way from a data lcore to the control lcore */
+
+enum kx_audit_what {
+	KX_AUDIT_ACCEPTED, /**< a session of a principal was opened */
+	KX_AUDIT_REFUSED,  /**< a client was refused at set-up */
+	KX_AUDIT_DENIED,   /**< a session was refused a topic */
+	KX_AUDIT_PATH,	   /**< a session moved to another address */
+	KX_AUDIT_FENCED,   /**< a producer was fenced by a newer epoch of itself */
+};
+struct kx_audit_event {
+	uint64_t time_ns; /**< wall clock */
+	uint64_t conn_id; /**< 0: none */
+	uint64_t producer_id;
+	struct kx_addr remote;
+	uint32_t principal; /**< its number; KX_AUDIT_UNKNOWN: none of that name */
+	uint32_t producer_epoch;
+	uint32_t topic;	    /**< DENIED: its index; else UINT32_MAX */
+	uint8_t what;	    /**< enum kx_audit_what */
+	uint8_t code;	    /**< enum kx_code */
+	uint8_t key_index;  /**< ACCEPTED: which of the principal's keys */
+	uint8_t name_bytes; /**< REFUSED: the name that was claimed */
+	uint8_t name[KX_PRINCIPAL_NAME_MAX + 1];
+};
+#define KX_AUDIT_UNKNOWN UINT32_MAX
+#define KX_AUDIT_RING	 256 /**< events that can wait in a ring */
+
+/** One writer (a data lcore), one reader (the control lcore). An event that finds it full is counted. */
+struct kx_audit;
+/** @return 0; -ENOMEM. Before the data lcore starts. */
+int kx_audit_create(struct kx_audit **out);
+void kx_audit_destroy(struct kx_audit *audit);
+/** Writer: never blocks; NULL is allowed and takes nothing. */
+void kx_audit_put(struct kx_audit *audit, const struct kx_audit_event *event);
+/** Reader: the oldest event. @return false when there is none. */
+bool kx_audit_get(struct kx_audit *audit, struct kx_audit_event *event);
+/** Reader: events that found the ring full since the last call. */
+uint64_t kx_audit_lost(struct kx_audit *audit);
+/** "accepted", "refused", "denied", "path", "fenced". */
+const char *kx_audit_name(enum kx_audit_what what);
 
 #endif

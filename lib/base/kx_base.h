@@ -323,6 +323,33 @@ void kx_text_add(struct kx_text *t, const char *fmt, ...) KX_PRINTF(2, 3);
  */
 const char *kx_strerror(int err);
 
+/* ---- key files ------------------------------------------------------------------------ */
+
+#define KX_KEY_BYTES_MIN 32
+#define KX_KEY_BYTES_MAX 64
+
+/** A principal's secret key. Wipe it when it is not needed any more. */
+struct kx_key {
+	uint8_t bytes[KX_KEY_BYTES_MAX];
+	uint32_t len; /**< KX_KEY_BYTES_MIN..KX_KEY_BYTES_MAX; 0: no key */
+};
+/**
+ * Read a key file: a regular file, no symbolic link, that belongs to root or to this process's effective
+ * user, with no permission for group or others, and holds one line of 64..128 hexadecimal digits.
+ * @param[out] out the key; wiped on error
+ * @param why gets one sentence that says what is wrong and what to do; the key's content is never in it
+ * @return 0; -ELOOP (a symbolic link); -EISDIR, -EINVAL (no regular file, or wrong content); -EPERM (owner);
+ * -EACCES (mode, or not readable); another -errno of open, fstat, read. Any thread.
+ */
+int kx_key_load(const char *path, struct kx_key *out, struct kx_text *why);
+/**
+ * Make a key file with a new random key of 32 bytes, mode 0600. An existing file is never touched.
+ * @return 0; -EEXIST or another -errno with a sentence in `why`. Any thread.
+ */
+int kx_key_create(const char *path, struct kx_text *why);
+/** Overwrite a key. */
+void kx_key_wipe(struct kx_key *key);
+
 #ifdef __cplusplus
 }
 #endif

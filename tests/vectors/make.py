@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Golden vectors of KXP version 1, written from doc/protocol.md and not from the C code.
 
-  make.py            write the .hex files, keys.txt and protected.txt beside this script
+  make.py            write the .hex files, keys.txt, macs.txt and protected.txt beside this script
   make.py --check    exit 1 when a file here differs from what would be written
   make.py --corpus D write the frames as seed files of tests/fuzz/fuzz_frame.c into folder D
 
@@ -392,10 +392,33 @@ def keys_text():
     return '\n'.join(lines) + '\n'
 
 
+def macs_text():
+    """AUTH, the session secret and ACCEPT of section 3, with hmac of the standard library."""
+    def mac(key, label, *parts):
+        return hmac.new(key, label.ljust(16, b'\0') + b''.join(parts), hashlib.sha256).digest()
+
+    lines = ['# KXP 1: key length, then key, AUTH body (256), session secret, accept key, ACCEPT body (208)']
+    for key_bytes, method in ((32, 1), (48, 1), (64, 2)):
+        key = run(key_bytes, key_bytes)
+        ticket = run(0x80, 80) if method == 2 else bytes(80)
+        head = CLIENT_NONCE + run(0x30, 32) + BROKER_NONCE + struct.pack('<BBHB3x', method, 4, 1372, 1)
+        tail = ticket + b'desk'.ljust(64, b'\0') + struct.pack('<Q', 0 if method == 2 else 4711)
+        auth = head + mac(key, b'KXP1 auth', head, tail) + tail
+        secret = mac(key, b'KXP1 session', CLIENT_NONCE, BROKER_NONCE)
+        accept_key = mac(secret, b'KXP1 accept')
+        body = CLIENT_NONCE + struct.pack('<QQQIIHHHHIIQQB7x', CONN, BOOT, 4711, 2, 1, 9000, 2, 1, 1372, 10000, 100,
+                                          512, 1 << 20, 1) + run(0x40, 80)
+        accept = body + hmac.new(accept_key, body, hashlib.sha256).digest() + struct.pack('<II', 1, 0)
+        assert len(auth) == 256 and len(accept) == 208
+        lines.append(' '.join([str(key_bytes)] + [x.hex() for x in (key, auth, secret, accept_key, accept)]))
+    return '\n'.join(lines) + '\n'
+
+
 def files():
     out = {name + '.hex': vector_text(name, *rest) for name, rest in vectors().items()}
     out['keys.txt'] = keys_text()
     out['protected.txt'] = protected_text()
+    out['macs.txt'] = macs_text()
     return out
 
 
