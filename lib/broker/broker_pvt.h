@@ -22,6 +22,7 @@ struct session {
 	/* looked at for every frame */
 	uint64_t conn_id; /* 0: free slot */
 	struct kx_addr remote;
+	struct kx_auth_protect *protect; /* NULL: plain frames */
 	uint64_t producer_id;
 	uint32_t producer_epoch;
 	uint32_t slot;
@@ -37,6 +38,7 @@ struct session {
 	bool wait_listed; /* on the list of sessions waiting for room */
 	bool closing;
 	uint8_t blocked;
+	uint8_t tag_bytes; /* behind every frame */
 	uint16_t dirty_count;
 	uint32_t dirty[SESSION_DIRTY];
 	struct session_part parts[SESSION_PARTS];
@@ -47,6 +49,7 @@ struct session {
 	uint64_t nonce_key;
 	uint8_t client_nonce[KX_NONCE_BYTES];
 	uint64_t created_ns;
+	uint64_t challenge_ns; /* no PATH_CHALLENGE before */
 	uint64_t next_heartbeat_ns;
 	uint64_t last_produce_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
@@ -86,6 +89,7 @@ struct kx_broker {
 	struct kx_topic_table topics;
 	struct kx_auth_ctx *auth;
 	struct session *sessions;
+	struct kx_auth_protect *protects; /* by session slot; NULL: all sessions are plain */
 	uint32_t session_total, session_used, session_free;
 	uint32_t *session_next_free;
 	uint32_t *active; /* slots in use, dense */
@@ -129,6 +133,12 @@ static inline struct session *session_of(struct kx_broker *b, uint32_t slot)
 	return &b->sessions[slot];
 }
 
+/* Bytes of body that a frame of the session has room for. */
+static inline uint32_t session_room(const struct session *s)
+{
+	return s->path.datagram_bytes - (uint32_t)sizeof(struct kx_frame_hdr) - s->tag_bytes;
+}
+
 /* ---- send.c: frames out */
 struct out {
 	uint8_t *data;
@@ -140,6 +150,9 @@ struct out {
 bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, uint32_t handle,
 	uint32_t body_bytes, struct out *o);
 void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes);
+/* To another address than the session's. */
+void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *path, struct out *o,
+	uint32_t body_bytes);
 /* The same outside a session (set-up, RESET). */
 bool out_begin_bare(
 	struct kx_broker *b, enum kx_frame_type type, uint64_t conn_id, uint32_t body_bytes, struct out *o);
@@ -152,6 +165,24 @@ void session_close(struct kx_broker *b, struct session *s);
 struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce);
 void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code code);
 void ack_due(struct kx_broker *b, struct session *s, bool even_without_commit);
+
+/* ---- protect.c */
+int protect_create(struct kx_broker *b);
+void protect_destroy(struct kx_broker *b);
+/* Protect all frames of a session that was just opened (PLAIN: nothing to do). 0; -ENOTSUP (no principal
+ * has a key); -EIO. */
+int session_protect(struct kx_broker *b, struct session *s, const uint8_t secret[KX_AUTH_SECRET_BYTES],
+	enum kx_protect mode);
+void session_unprotect(struct session *s);
+/* A frame that kx_frame_check() refused for its flags. KX_DROP_NONE: it is one of *s, opened and checked. */
+enum kx_drop protect_open(
+	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, struct session **s);
+
+/* ---- path.c */
+/* A checked frame of session s that came from another address than the session's. KX_DROP_NONE: the session
+ * has moved there. */
+enum kx_drop path_frame(
+	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v);
 
 /* ---- setup.c: each returns the drop reason or KX_DROP_NONE */
 enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);

@@ -29,6 +29,8 @@ static int tables_alloc(struct kx_broker *b)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
 		return -ENOMEM;
+	if (protect_create(b) != 0)
+		return -ENOMEM;
 	return frag_create(b);
 }
 
@@ -93,6 +95,7 @@ void kx_broker_destroy(struct kx_broker *b)
 	if (b == NULL)
 		return;
 	frag_destroy(b);
+	protect_destroy(b);
 	kx_topics_fini(&b->topics);
 	kx_auth_destroy(b->auth);
 	kx_map_fini(&b->conn_map);

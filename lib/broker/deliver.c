@@ -96,7 +96,7 @@ static void sent_now(struct kx_broker *b, struct kx_sub *sub)
 
 static uint32_t payload_max(const struct session *s)
 {
-	return (s->path.datagram_bytes - (uint32_t)sizeof(struct kx_frame_hdr)) & ~7u;
+	return session_room(s) & ~7u;
 }
 
 /* The one consumer of a partition, at its tail, gets the producer's own frame with the headers rewritten. A
@@ -115,7 +115,7 @@ bool deliver_cut(
 		return false;
 	sub = &b->topics.subs[p->subs];
 	s = session_of(b, sub->session);
-	if (sub->cursor.offset != stored->base_offset ||
+	if (s->protect != NULL || sub->cursor.offset != stored->base_offset ||
 		sub->sent_bytes + stored->batch_bytes > sub->limit_bytes || bytes > s->path.datagram_bytes ||
 		sub->repair_count != 0 || sub->large_open || b->ops->room(b->tx) == 0)
 		return false;
@@ -162,7 +162,8 @@ static bool send_as_slice(
 static bool send_slice_frame(
 	struct kx_broker *b, struct session *s, struct kx_sub *sub, const struct kx_log_slice *slice)
 {
-	bool by_slice = slice->bytes >= b->config.slice_min_bytes && b->ops->send_slice != NULL;
+	bool by_slice = slice->bytes >= b->config.slice_min_bytes && b->ops->send_slice != NULL &&
+		s->protect == NULL; /* what is protected is made for one session */
 	struct out o;
 
 	if (!out_begin(b, s, KX_DELIVER, sub->sub_id, by_slice ? 0 : slice->bytes, &o))

@@ -86,8 +86,10 @@ struct kx_session_info {
 	uint64_t messages_in, messages_out;
 	uint64_t limit_pkt, limit_bytes, used_bytes; /**< credit granted and used */
 	uint64_t duplicates, naks_sent, naks_received;
+	uint64_t path_changes; /**< how often its address was another, proven, one */
 	uint32_t subscriptions;
 	uint8_t blocked; /**< enum kx_blocked */
+	uint8_t protect; /**< enum kx_protect: of its frames */
 };
 /** Sessions are numbered by slot, 0..conf sessions.max-1. @return false for a free slot. */
 bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out);
@@ -109,6 +111,7 @@ struct kx_broker_counters {
 	uint64_t cut_frames, copied_frames, slice_frames; /**< deliveries by path */
 	uint64_t repaired_frames;			  /**< deliveries sent again for a NAK */
 	uint64_t naks_sent, naks_received, acks_sent, trimmed_notices;
+	uint64_t path_challenges, path_changes;
 };
 const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b);
 /** Residence histogram (RX burst of a produce frame -> flush of its delivery). */

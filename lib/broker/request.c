@@ -43,8 +43,7 @@ static void metadata(struct kx_broker *b, struct session *s, const struct kx_fra
 	const struct kx_metadata_req *req = (const struct kx_metadata_req *)v->body;
 	int index = kx_conf_topic_find(b->config.conf, (const char *)req->topic, req->topic_bytes);
 	const struct kx_conf_topic *topic = index < 0 ? NULL : &b->config.conf->topics[index];
-	uint32_t fit = (s->path.datagram_bytes - sizeof(struct kx_frame_hdr) - sizeof(struct kx_metadata)) /
-		sizeof(struct kx_metadata_entry);
+	uint32_t fit = (session_room(s) - sizeof(struct kx_metadata)) / sizeof(struct kx_metadata_entry);
 	struct kx_metadata *body;
 	uint32_t n = 0, bytes;
 	struct out o;
@@ -75,8 +74,7 @@ static void topics_list(struct kx_broker *b, struct session *s, const struct kx_
 {
 	const struct kx_topics_req *req = (const struct kx_topics_req *)v->body;
 	const struct kx_conf *conf = b->config.conf;
-	uint32_t fit = (s->path.datagram_bytes - sizeof(struct kx_frame_hdr) - sizeof(struct kx_topics)) /
-		sizeof(struct kx_topics_entry);
+	uint32_t fit = (session_room(s) - sizeof(struct kx_topics)) / sizeof(struct kx_topics_entry);
 	uint32_t n = req->first_index < conf->topic_count ? conf->topic_count - req->first_index : 0;
 	struct kx_topics_entry *e;
 	struct kx_topics *body;
@@ -218,6 +216,8 @@ enum kx_drop request_frame(
 	switch (v->hdr->type) {
 	case KX_PING:
 		ping(b, s, f, v);
+		return KX_DROP_NONE;
+	case KX_PATH_RESPONSE: /* rx.c moved the session, or its address has been proven before */
 		return KX_DROP_NONE;
 	case KX_HEARTBEAT:
 		ack_due(b, s, true);

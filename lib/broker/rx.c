@@ -56,18 +56,16 @@ static enum kx_drop numbered_frame(
 	return drop;
 }
 
-static enum kx_drop known_frame(struct kx_broker *b, struct kx_frame *f, const struct kx_frame_view *v)
+/* A frame of session s, from any address. */
+static enum kx_drop checked_frame(
+	struct kx_broker *b, struct session *s, struct kx_frame *f, const struct kx_frame_view *v)
 {
-	struct session *s;
-	uint32_t slot;
+	if (kx_unlikely(!kx_addr_equal(&s->remote, &f->remote))) {
+		enum kx_drop drop = path_frame(b, s, f, v);
 
-	if (!kx_map_get(&b->conn_map, v->hdr->conn_id, &slot)) {
-		setup_reset(b, f, v);
-		return KX_DROP_CONN_UNKNOWN;
+		if (drop != KX_DROP_NONE)
+			return drop;
 	}
-	s = session_of(b, slot);
-	if (kx_unlikely(!kx_addr_equal(&s->remote, &f->remote)))
-		return KX_DROP_CONN_PATH;
 	s->last_rx_ns = b->now_ns;
 	kx_count(&s->info.rx_frames, 1);
 	kx_count(&s->info.rx_bytes, f->bytes);
@@ -76,21 +74,44 @@ static enum kx_drop known_frame(struct kx_broker *b, struct kx_frame *f, const s
 	return numbered_frame(b, s, f, v);
 }
 
-static enum kx_drop one_frame(struct kx_broker *b, struct kx_frame *f)
+/* Whose plain frame is it? */
+static enum kx_drop plain_session(
+	struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v, struct session **s)
 {
-	struct kx_frame_view v;
-	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v);
+	uint32_t slot;
 
-	if (kx_unlikely(drop != KX_DROP_NONE))
-		return drop;
-	if (kx_likely(v.hdr->type > KX_REFUSE))
-		return known_frame(b, f, &v);
+	if (!kx_map_get(&b->conn_map, v->hdr->conn_id, &slot)) {
+		setup_reset(b, f, v);
+		return KX_DROP_CONN_UNKNOWN;
+	}
+	*s = session_of(b, slot);
+	return kx_likely((*s)->protect == NULL) ? KX_DROP_NONE : KX_DROP_FRAME_UNPROTECTED;
+}
+
+static enum kx_drop setup_frame(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v)
+{
 	if (b->stopping)
 		return KX_DROP_BROKER_STOPPING;
 	if (b->setup_left == 0)
 		return KX_DROP_SETUP_BUDGET;
 	b->setup_left--;
-	return v.hdr->type == KX_HELLO ? setup_hello(b, f, &v) : setup_auth(b, f, &v);
+	return v->hdr->type == KX_HELLO ? setup_hello(b, f, v) : setup_auth(b, f, v);
+}
+
+static enum kx_drop one_frame(struct kx_broker *b, struct kx_frame *f)
+{
+	struct kx_frame_view v;
+	struct session *s;
+	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v);
+
+	if (kx_likely(drop == KX_DROP_NONE)) {
+		if (kx_unlikely(v.hdr->type <= KX_REFUSE))
+			return setup_frame(b, f, &v);
+		drop = plain_session(b, f, &v, &s);
+	} else if (drop == KX_DROP_FRAME_FLAGS) { /* refused as it may be protected: plain ones pay nothing */
+		drop = protect_open(b, f, &v, &s);
+	}
+	return kx_likely(drop == KX_DROP_NONE) ? checked_frame(b, s, f, &v) : drop;
 }
 
 void kx_broker_rx(struct kx_broker *b, struct kx_frame *frames, unsigned int n, uint64_t now_ns)

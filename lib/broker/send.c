@@ -22,7 +22,7 @@ bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, 
 	uint32_t floor_delta;
 	uint64_t pkt_no;
 
-	if (!out_buffer(b, body_bytes, o))
+	if (!out_buffer(b, body_bytes + s->tag_bytes, o))
 		return false;
 	pkt_no = next_pkt(s, &floor_delta);
 	o->body = kx_frame_begin(o->data, type, s->conn_id, pkt_no, floor_delta, handle);
@@ -33,14 +33,23 @@ bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, 
 	return true;
 }
 
-void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes)
+void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *path, struct out *o,
+	uint32_t body_bytes)
 {
 	uint32_t bytes = (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes;
 
-	kx_frame_seal(o->data, bytes);
+	if (kx_likely(s->protect == NULL))
+		kx_frame_seal(o->data, bytes);
+	else
+		bytes = kx_auth_protect_seal(s->protect, o->data, bytes);
 	kx_count(&s->info.tx_frames, 1);
 	kx_count(&s->info.tx_bytes, bytes);
-	b->ops->send(b->tx, o->buf, bytes, &s->path);
+	b->ops->send(b->tx, o->buf, bytes, path);
+}
+
+void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes)
+{
+	out_send_to(b, s, &s->path, o, body_bytes);
 }
 
 bool out_begin_bare(

@@ -103,6 +103,7 @@ void session_close(struct kx_broker *b, struct session *s)
 		list_remove(b->gap_list, &b->gap_count, s->slot);
 	if (s->wait_listed)
 		list_remove(b->wait_list, &b->wait_count, s->slot);
+	session_unprotect(s);
 	kx_map_del(&b->conn_map, s->conn_id);
 	kx_map_del(&b->nonce_map, s->nonce_key);
 	last = b->active[--b->session_used];

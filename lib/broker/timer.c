@@ -29,8 +29,7 @@ static void heartbeat(struct kx_broker *b, struct session *s)
 				.sent_offset = sub->cursor.offset};
 	}
 	bytes = (uint32_t)(sizeof(*r) + n * sizeof(*e));
-	if (bytes + sizeof(struct kx_frame_hdr) > s->path.datagram_bytes ||
-		!out_begin(b, s, KX_HEARTBEAT, 0, bytes, &o))
+	if (bytes > session_room(s) || !out_begin(b, s, KX_HEARTBEAT, 0, bytes, &o))
 		return;
 	r = (struct kx_receipt *)o.body;
 	receipt_fill(b, s, r);

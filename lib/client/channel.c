@@ -14,6 +14,8 @@ int kxc_channel_init(struct channel *ch, struct kx_client *c)
 	ch->retx = calloc(RETX_MAX, sizeof(*ch->retx));
 	if (ch->retx == NULL || kx_txwin_init(&ch->tx) != 0)
 		return -1;
+	if (client_may_protect(c) && kx_auth_protect_create(&ch->protect) != 0)
+		return -1;
 	kx_rxwin_init(&ch->rx);
 	kx_rtt_init(&ch->rtt);
 	ch->index = hub->channel_free[--hub->channel_free_count];
@@ -49,6 +51,7 @@ void kxc_channel_fini(struct channel *ch)
 		hub->channels[ch->index] = NULL;
 		hub->channel_free[hub->channel_free_count++] = ch->index;
 	}
+	kx_auth_protect_destroy(&ch->protect);
 	kx_txwin_fini(&ch->tx);
 	free(ch->retx);
 }
@@ -66,7 +69,7 @@ bool kxc_channel_begin(
 
 	if (!kx_txwin_open_reserve(&ch->tx))
 		return false;
-	o->buf = hub->ops->alloc(hub->tx, FRAME_HDR + body_bytes, &o->data);
+	o->buf = hub->ops->alloc(hub->tx, FRAME_HDR + body_bytes + ch->tag_bytes, &o->data);
 	if (kx_unlikely(o->buf == NULL)) {
 		kx_count(&hub->stats.tx_no_buffer, 1);
 		hub->starved = true;
@@ -83,7 +86,10 @@ void kxc_channel_send(struct channel *ch, struct out *o, uint32_t body_bytes, ui
 	struct kx_hub *hub = ch->hub;
 	uint32_t bytes = FRAME_HDR + body_bytes;
 
-	kx_frame_seal(o->data, bytes);
+	if (kx_likely(ch->tag_bytes == 0))
+		kx_frame_seal(o->data, bytes);
+	else
+		bytes = kx_auth_protect_seal(&ch->protect, o->data, bytes);
 	hub->ops->send(hub->tx, o->buf, bytes, &ch->path);
 	kx_count(&hub->stats.tx_frames, 1);
 	ch->client->stats.tx_frames++;
@@ -111,6 +117,14 @@ static void window_reset(struct channel *ch)
 	ch->blocked_probes = 0;
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = UINT64_MAX;
 	ch->ask_due_ns = 0;
+}
+
+bool kxc_channel_protect(struct channel *ch, const uint8_t secret[KX_AUTH_SECRET_BYTES], enum kx_protect mode)
+{
+	if (kx_auth_protect_init(&ch->protect, secret, ch->conn_id, false, mode) != 0)
+		return false;
+	ch->tag_bytes = KX_TAG_BYTES;
+	return true;
 }
 
 void kxc_channel_opened(struct channel *ch, uint64_t now_ns)
@@ -152,6 +166,8 @@ static void forget_session(struct channel *ch)
 	if (ch->conn_id != 0)
 		kx_map_del(&hub->conns, ch->conn_id);
 	ch->conn_id = 0;
+	ch->tag_bytes = 0;
+	kx_auth_protect_end(&ch->protect);
 	memcpy(&key, ch->nonce, sizeof(key));
 	if (key != 0 && kx_map_get(&hub->nonces, key, &index) && index == ch->index)
 		kx_map_del(&hub->nonces, key);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "kx_auth.h"
 #include "kx_client.h"
 
 #define NONE	      UINT32_MAX
@@ -237,6 +238,7 @@ struct channel {
 	uint8_t blocked;
 	bool ready; /* on the hub's ready list */
 	bool have_path;
+	uint8_t tag_bytes; /* behind every frame: KX_TAG_BYTES when they are protected */
 	bool ticket_refused;
 	bool accept_pending;
 	uint32_t index; /* in hub->channels */
@@ -258,6 +260,7 @@ struct channel {
 	struct timer timer;
 	struct kx_rtt rtt;
 	struct kx_path path;
+	struct kx_auth_protect protect;
 	struct kx_rxwin rx;
 	struct kx_txwin tx;
 	/* set-up */
@@ -340,6 +343,19 @@ struct out {
 	uint8_t *body;
 	void *buf;
 };
+/* May sessions of this client have protected frames? */
+static inline bool client_may_protect(const struct kx_client *c)
+{
+	return c->opts.protect != KX_PROTECT_PLAIN;
+}
+/* Bytes of body that a frame has room for. */
+static inline uint32_t channel_room(const struct channel *ch)
+{
+	return ch->datagram_bytes - FRAME_HDR - ch->tag_bytes;
+}
+/* Protect all frames of the session that is being opened; conn_id is set. False: it cannot be. */
+bool kxc_channel_protect(
+	struct channel *ch, const uint8_t secret[KX_AUTH_SECRET_BYTES], enum kx_protect mode);
 int kxc_channel_init(struct channel *ch, struct kx_client *c);
 void kxc_channel_fini(struct channel *ch);
 static inline void channel_ready(struct channel *ch)

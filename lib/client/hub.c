@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The hub: one turn over one transport, and whose a frame is. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "client_pvt.h"
@@ -97,12 +98,23 @@ static struct channel *channel_of(struct kx_hub *hub, const struct kx_frame *f, 
 	return kx_likely(kx_addr_equal(&ch->remote, &f->remote)) ? ch : NULL;
 }
 
+static void refused(struct kx_hub *hub, enum kx_drop drop)
+{
+	if (drop == KX_DROP_CONN_UNKNOWN) {
+		kx_count(&hub->stats.rx_unknown, 1);
+		return;
+	}
+	kx_count(&hub->stats.rx_bad, 1);
+	kx_count(&hub->stats.drop[drop], 1);
+}
+
+/* Not protected, since who sends it has no key: what it names must be on its way. */
 static void reset_frame(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const struct kx_reset *b = (const struct kx_reset *)v->body;
 	struct kx_client *c = ch->client;
 
-	if (b->pkt_no >= ch->tx.next_pkt)
+	if (b->pkt_no >= ch->tx.next_pkt || b->pkt_no < ch->tx.acked_pkt)
 		return;
 	if (b->boot_id == c->boot_id)
 		kxc_channel_down(ch, KX_UNKNOWN_FATE, 0, now_ns);
@@ -110,28 +122,49 @@ static void reset_frame(struct channel *ch, const struct kx_frame_view *v, uint6
 		kxc_channel_down(&c->channels[0], KX_LOST, 0, now_ns);
 }
 
-static void one_frame(struct kx_hub *hub, const struct kx_frame *f, uint64_t now_ns)
+/* What kx_frame_check() refused for its flags may be a protected frame of one of our sessions. */
+static enum kx_drop open_frame(
+	struct kx_hub *hub, struct kx_frame *f, struct kx_frame_view *v, struct channel **ch)
+{
+	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)f->data;
+	int rc;
+
+	if (!kx_frame_protected(f->data, f->bytes) || h->conn_id == 0)
+		return KX_DROP_FRAME_FLAGS;
+	*ch = channel_of(hub, f, h->conn_id);
+	if (*ch == NULL)
+		return KX_DROP_CONN_UNKNOWN;
+	rc = kx_auth_protect_open(&(*ch)->protect, f->data, f->bytes);
+	if (rc != 0)
+		return rc == -EPROTO ? KX_DROP_FRAME_FLAGS : KX_DROP_FRAME_TAG;
+	f->bytes -= KX_TAG_BYTES;
+	return kx_frame_check_opened(f->data, f->bytes, KX_FROM_BROKER, v);
+}
+
+static void one_frame(struct kx_hub *hub, struct kx_frame *f, uint64_t now_ns)
 {
 	struct kx_frame_view v;
 	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_BROKER, &v);
-	struct channel *ch;
+	struct channel *ch = NULL;
 
+	if (kx_likely(drop == KX_DROP_NONE)) {
+		if (kx_unlikely(v.hdr->conn_id == 0)) {
+			kxc_setup_frame(hub, f, &v, now_ns);
+			return;
+		}
+		ch = channel_of(hub, f, v.hdr->conn_id);
+		if (kx_likely(ch != NULL) && kx_unlikely(v.hdr->type == KX_RESET)) {
+			reset_frame(ch, &v, now_ns);
+			return;
+		}
+		drop = kx_unlikely(ch == NULL)		  ? KX_DROP_CONN_UNKNOWN
+			: kx_unlikely(ch->tag_bytes != 0) ? KX_DROP_FRAME_UNPROTECTED
+							  : KX_DROP_NONE;
+	} else if (drop == KX_DROP_FRAME_FLAGS) {
+		drop = open_frame(hub, f, &v, &ch);
+	}
 	if (kx_unlikely(drop != KX_DROP_NONE)) {
-		kx_count(&hub->stats.rx_bad, 1);
-		kx_count(&hub->stats.drop[drop], 1);
-		return;
-	}
-	if (kx_unlikely(v.hdr->conn_id == 0)) {
-		kxc_setup_frame(hub, f, &v, now_ns);
-		return;
-	}
-	ch = channel_of(hub, f, v.hdr->conn_id);
-	if (kx_unlikely(ch == NULL)) {
-		kx_count(&hub->stats.rx_unknown, 1);
-		return;
-	}
-	if (kx_unlikely(v.hdr->type == KX_RESET)) {
-		reset_frame(ch, &v, now_ns);
+		refused(hub, drop);
 		return;
 	}
 	drop = kx_rxwin_check_frame(&ch->rx, v.hdr->pkt_no, v.hdr->floor_delta);

@@ -154,7 +154,8 @@ struct kx_hub_stats {
 	uint64_t rx_frames;  /**< received */
 	uint64_t rx_unknown; /**< of these: no client of ours has this connection id or nonce, or wrong source
 			      */
-	uint64_t rx_bad;     /**< of these: refused by kx_frame_check(), by reason in `drop` */
+	uint64_t rx_bad;     /**< of these: refused by kx_frame_check(), or not protected as their session's
+				frames are, by reason in `drop` */
 	uint64_t tx_frames;  /**< given to the transport */
 	uint64_t tx_no_buffer; /**< the transport had no buffer; tried again later */
 	uint64_t drop[KX_DROP_COUNT];
@@ -199,8 +200,11 @@ struct kx_event {
 const char *kx_event_name(enum kx_event_type type);
 
 struct kx_client_opts {
-	struct kx_addr broker;	     /**< one of the broker's data lcores */
-	const char *principal;	     /**< name, at most 63 bytes; NULL: none. Copied */
+	struct kx_addr broker;	 /**< one of the broker's data lcores */
+	const char *principal;	 /**< name, at most 63 bytes; NULL: none. Copied */
+	enum kx_protect protect; /**< how frames are protected, at least (the broker may demand more of the
+				    principal): PLAIN (0, default), MAC (tags that nobody else can make), AEAD
+				    (encrypted too). Not without a key */
 	uint64_t connect_timeout_ns; /**< until KX_EVENT_CONNECT_FAILED; 0: 5 s */
 	bool no_reconnect;	     /**< true: after a session ended, or could not be set up, stay down */
 	uint32_t channels_max;	/**< data lcores of the broker that can be used at once, 1..256; 0: 4. About
@@ -261,6 +265,7 @@ struct kx_client_stats {
 	uint64_t naks_sent;	     /**< holes named */
 	uint64_t repaired_holes;     /**< holes that closed */
 	uint64_t trimmed_messages;   /**< offsets skipped because the broker no longer had them */
+	uint64_t path_changes;	     /**< PATH_CHALLENGEs answered: the broker saw our address change */
 	uint64_t rtt_ns, rtt_min_ns; /**< smoothed, smallest; first channel; 0 before the first sample */
 };
 /** Sums over the channels. The hub's thread. */

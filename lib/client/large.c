@@ -33,5 +33,5 @@ void kxc_large_free(struct kx_producer *p, uint32_t large)
 
 uint32_t kxc_large_part_bytes(const struct channel *ch)
 {
-	return (ch->datagram_bytes - FRAME_HDR - (uint32_t)sizeof(struct kx_frag)) & ~7u;
+	return (channel_room(ch) - (uint32_t)sizeof(struct kx_frag)) & ~7u;
 }

@@ -222,6 +222,13 @@ static bool take_partition(struct kx_producer *p, const struct kx_metadata_entry
 	return kx_map_put(&p->by_id, (uint64_t)e->partition + 1, e->index) == 0;
 }
 
+/* Room for a batch in a frame: also in one of a later session, which may be protected when this one is not.
+ */
+static uint32_t batch_room(const struct kx_client *c)
+{
+	return c->info.datagram_bytes - FRAME_HDR - (client_may_protect(c) ? KX_TAG_BYTES : 0);
+}
+
 static void ready(struct kx_producer *p, const struct kx_metadata *m)
 {
 	if (p->opts.level > m->durability) {
@@ -230,7 +237,7 @@ static void ready(struct kx_producer *p, const struct kx_metadata *m)
 	}
 	p->level = p->opts.level != 0 ? p->opts.level : m->durability;
 	p->max_message_bytes = m->max_message_bytes;
-	p->batch_max = KX_MIN(p->opts.slot_bytes, p->client->info.datagram_bytes - FRAME_HDR) & ~7u;
+	p->batch_max = KX_MIN(p->opts.slot_bytes, batch_room(p->client)) & ~7u;
 	if (p->opts.batch_bytes != 0)
 		p->batch_max = KX_MIN(p->batch_max, p->opts.batch_bytes & ~7u);
 	p->state = OPEN_READY;

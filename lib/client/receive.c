@@ -172,6 +172,19 @@ static void close_frame(struct channel *ch, const struct kx_close *b, uint64_t n
 	kxc_channel_down(ch, why, b->code == KX_CODE_IDLE ? 0 : 100 * MS, now_ns);
 }
 
+/* The broker sees us at another address than before: show it that we are there. */
+static void path_challenge(struct channel *ch, const struct kx_path_token *b, uint64_t now_ns)
+{
+	struct out o;
+
+	if (!kxc_channel_begin(ch, KX_PATH_RESPONSE, sizeof(*b), now_ns, &o))
+		return; /* another challenge follows what we send next */
+	*(struct kx_path_token *)o.body = *b;
+	kxc_channel_send(ch, &o, sizeof(*b), now_ns);
+	kx_rtt_init(&ch->rtt);
+	ch->client->stats.path_changes++;
+}
+
 void kxc_receive_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns)
 {
@@ -209,6 +222,9 @@ void kxc_receive_frame(
 	case KX_CLOSE:
 		close_frame(ch, (const struct kx_close *)v->body, now_ns);
 		return;
+	case KX_PATH_CHALLENGE:
+		path_challenge(ch, (const struct kx_path_token *)v->body, now_ns);
+		break;
 	case KX_METADATA:
 	case KX_TOPICS:
 	case KX_PONG:

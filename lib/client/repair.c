@@ -304,7 +304,7 @@ static void name_due(struct sub *s, struct entries *e, uint64_t now_ns)
 
 static unsigned int entries_max(const struct channel *ch)
 {
-	uint32_t room = ch->datagram_bytes - FRAME_HDR - (uint32_t)sizeof(struct kx_nak);
+	uint32_t room = channel_room(ch) - (uint32_t)sizeof(struct kx_nak);
 
 	return KX_MIN(room / (uint32_t)sizeof(struct kx_nak_entry), KX_ENTRIES_MAX);
 }
@@ -334,7 +334,7 @@ static unsigned int naks(struct channel *ch, uint64_t now_ns)
 
 static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 {
-	uint32_t room = ch->datagram_bytes - FRAME_HDR - (uint32_t)sizeof(struct kx_receipt);
+	uint32_t room = channel_room(ch) - (uint32_t)sizeof(struct kx_receipt);
 	uint32_t max = KX_MIN(room / (uint32_t)sizeof(struct kx_credit_entry), KX_ENTRIES_MAX), n = 0;
 	struct kx_credit_entry *e;
 	struct kx_receipt *r;

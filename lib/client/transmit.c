@@ -28,7 +28,7 @@ static uint8_t *begin(struct channel *ch, enum kx_frame_type type, uint32_t body
 	struct kx_hub *hub = ch->hub;
 	uint64_t pkt_no;
 
-	o->buf = hub->ops->alloc(hub->tx, FRAME_HDR + body_bytes, &o->data);
+	o->buf = hub->ops->alloc(hub->tx, FRAME_HDR + body_bytes + ch->tag_bytes, &o->data);
 	if (kx_unlikely(o->buf == NULL)) {
 		kx_count(&hub->stats.tx_no_buffer, 1);
 		hub->starved = true;

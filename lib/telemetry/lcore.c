@@ -56,6 +56,8 @@ static void add_broker(struct rte_tel_data *d, const struct kx_worker *w)
 	tel_counter(d, "naks_received", &b->naks_received);
 	tel_counter(d, "acks_sent", &b->acks_sent);
 	tel_counter(d, "trimmed_notices", &b->trimmed_notices);
+	tel_counter(d, "path_challenges", &b->path_challenges);
+	tel_counter(d, "path_changes", &b->path_changes);
 }
 
 int tel_lcore_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d)

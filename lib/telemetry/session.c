@@ -73,6 +73,8 @@ static void add_session(struct rte_tel_data *d, const struct kx_session_info *s)
 	tel_u64(d, "naks_received", s->naks_received);
 	tel_u64(d, "subscriptions", s->subscriptions);
 	tel_text(d, "blocked", blocked_text(s->blocked));
+	tel_text(d, "frames", kx_protect_name(s->protect));
+	tel_u64(d, "path_changes", s->path_changes);
 }
 
 int tel_session_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d)
