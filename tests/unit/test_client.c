@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The client library by itself: arguments, callbacks, set-up that is disturbed, frames that lie. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +8,6 @@
 #include <cmocka.h>
 
 #include "client_rig.h"
-#include "kx_transport_udp.h"
 
 static const char ini[] =
 	"[lcores]\ndata = 1\n"
@@ -426,74 +424,6 @@ static void test_spoofed_and_cut_deliveries(void **state)
 	net_free(net);
 }
 
-/* ---- the UDP transport */
-
-static void test_udp_transport(void **state)
-{
-	struct kx_transport_udp_opts a = {.local = "127.0.0.1"}, bad = {.datagram_bytes = 100};
-	struct kx_transport_udp *x, *y;
-	struct kx_transport_udp_opts b = {.local = "127.0.0.1:19377", .datagram_bytes = 1232};
-	struct kx_transport_udp_stats stats;
-	struct kx_transport tx, ty;
-	struct kx_addr addr, v6;
-	struct kx_path path;
-	struct kx_frame f[4];
-	unsigned int got = 0;
-	uint8_t *data;
-	void *buf;
-
-	(void)state;
-	assert_int_equal(kx_transport_udp_open(&bad, &x), -EINVAL);
-	bad = (struct kx_transport_udp_opts){.local = "not an address"};
-	assert_int_equal(kx_transport_udp_open(&bad, &x), -EINVAL);
-	assert_int_equal(kx_transport_udp_open(&a, &x), 0);
-	assert_int_equal(kx_transport_udp_open(&b, &y), 0);
-	bad = b;
-	assert_int_equal(kx_transport_udp_open(&bad, &x), -EADDRINUSE);
-	tx = kx_transport_udp(x);
-	ty = kx_transport_udp(y);
-	assert_int_equal(kx_addr_parse("127.0.0.1:19377", 0, &addr), 0);
-	assert_int_equal(kx_addr_parse("[::1]:19377", 0, &v6), 0);
-	assert_int_equal(tx.ops->path_to(tx.ctx, &v6, &path), -ENETUNREACH);
-	assert_int_equal(tx.ops->path_to(tx.ctx, &addr, &path), 0);
-	assert_int_equal(path.datagram_bytes, KX_DATAGRAM_DEFAULT_V4);
-	assert_null(tx.ops->alloc(tx.ctx, KX_DATAGRAM_DEFAULT_V4 + 1, &data));
-	/* more than the queue holds, one of them larger than the receiver takes */
-	for (unsigned int i = 0; i < 300; i++) {
-		uint32_t bytes = i == 7 ? 1300 : 8 + i;
-
-		buf = tx.ops->alloc(tx.ctx, bytes, &data);
-		assert_non_null(buf);
-		memset(data, (int)i, bytes);
-		tx.ops->send(tx.ctx, buf, bytes, &path);
-	}
-	tx.ops->flush(tx.ctx);
-	assert_int_equal(tx.ops->room(tx.ctx), 128);
-	for (int i = 0; i < 1000 && got < 299; i++) {
-		unsigned int n = ty.ops->rx_burst(ty.ctx, f, 4);
-
-		for (unsigned int k = 0; k < n; k++) {
-			if (got == 7)
-				got++;
-			assert_int_equal(f[k].bytes, 8 + got);
-			assert_int_equal(f[k].data[0], (uint8_t)got);
-			assert_true(f[k].rx_ns > 0);
-			got++;
-		}
-		ty.ops->release(ty.ctx, f, n);
-	}
-	assert_int_equal(got, 300);
-	kx_transport_udp_stats(y, &stats);
-	assert_int_equal(stats.rx_frames, 299);
-	assert_int_equal(stats.rx_truncated, 1);
-	kx_transport_udp_stats(x, &stats);
-	assert_int_equal(stats.tx_frames, 300);
-	assert_int_equal(stats.tx_dropped, 0);
-	kx_transport_udp_close(x);
-	kx_transport_udp_close(y);
-	kx_transport_udp_close(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -506,7 +436,6 @@ int main(void)
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_hostile_frames),
 		cmocka_unit_test(test_spoofed_and_cut_deliveries),
-		cmocka_unit_test(test_udp_transport),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

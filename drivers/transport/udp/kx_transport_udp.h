@@ -4,6 +4,10 @@
  * Transport over one ordinary UDP socket, for clients: implements struct kx_transport_ops with recvmmsg() and
  * sendmmsg(). Portable Linux, no DPDK.
  *
+ * Datagrams of one size to one receiver that leave together are given to the kernel as one (UDP_SEGMENT), and
+ * taken from it as one (UDP_GRO), where it can: looked for at open, given up for the rest of the object's
+ * life when a way out refuses. What is on the wire is the same.
+ *
  * One object belongs to one thread. The socket is not bound to a peer: all clients of a hub share it,
  * whatever brokers they talk to. IP fragmentation is off (DF). Buffers are allocated at open; nothing after.
  */
@@ -27,6 +31,9 @@ struct kx_transport_udp_opts {
 				    (IPv6) */
 	uint16_t rx_frames;	 /**< datagrams a turn, 1..1024; 0: 64 */
 	uint16_t tx_frames;	 /**< datagrams queued before a flush, 1..1024; 0: 128 */
+	bool no_gso;		 /**< true: never give the kernel several datagrams as one */
+	bool no_gro; /**< true: never take several as one. With it, a receive buffer is a datagram's size
+			instead of 64 KiB */
 	uint32_t socket_bytes; /**< receive and send buffer asked of the kernel; 0: 8 MiB (it may grant less)
 				*/
 };
@@ -53,9 +60,14 @@ struct kx_transport_udp_stats {
 	uint64_t rx_truncated; /**< larger than datagram_bytes: dropped */
 	uint64_t
 		tx_dropped; /**< the kernel did not take them (no route, buffer full after bounded retries) */
-	uint64_t tx_too_large;	/**< larger than the path's MTU (EMSGSIZE) */
-	int last_error;		/**< errno of the last failed send; 0 */
-	uint32_t receive_bytes; /**< receive buffer granted by the kernel */
+	uint64_t tx_too_large;	     /**< larger than the path's MTU (EMSGSIZE) */
+	int last_error;		     /**< errno of the last failed send; 0 */
+	uint32_t receive_bytes;	     /**< receive buffer granted by the kernel */
+	uint32_t send_bytes;	     /**< send buffer granted by the kernel */
+	bool gso, gro;		     /**< in use */
+	uint64_t rx_calls, tx_calls; /**< system calls made to receive, to send */
+	uint64_t rx_gro_frames;	     /**< of rx_frames: came together with others */
+	uint64_t tx_gso_frames;	     /**< of tx_frames: left together with others */
 };
 void kx_transport_udp_stats(const struct kx_transport_udp *t, struct kx_transport_udp_stats *out);
 

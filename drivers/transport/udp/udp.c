@@ -1,44 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* KXP frames over a kernel UDP socket. */
+/* KXP frames over a kernel UDP socket: the table, open, close. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "kx_transport_udp.h"
+#include "udp_pvt.h"
 
 #define SOCKET_BYTES_DEFAULT (8u << 20)
-#define SEND_RETRIES	     16
-
-union name {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-/* A buffer is its index + 1 as a pointer-sized handle: handles are never followed. */
-struct ring {
-	uint8_t *memory;
-	struct mmsghdr *msgs;
-	struct iovec *iovs;
-	union name *names;
-};
-
-struct kx_transport_udp {
-	int fd;
-	uint32_t datagram_bytes, buffer_bytes;
-	uint32_t rx_frames, tx_frames;
-	bool v6;
-	struct ring rx, tx;
-	uint32_t *tx_free; /* buffers nobody has */
-	uint32_t tx_free_count;
-	uint32_t *queue; /* buffers to send, in order */
-	uint32_t queued;
-	struct kx_transport_udp_stats stats;
-};
 
 /* ---- addresses */
 
@@ -57,52 +26,7 @@ static socklen_t to_name(const struct kx_addr *a, bool v6, union name *n)
 	return sizeof(n->v6);
 }
 
-static void from_name(const union name *n, struct kx_addr *a)
-{
-	*a = (struct kx_addr){0};
-	if (n->any.sa_family == AF_INET) {
-		a->ip[10] = a->ip[11] = 0xff;
-		memcpy(a->ip + 12, &n->v4.sin_addr, 4);
-		a->port = ntohs(n->v4.sin_port);
-		return;
-	}
-	memcpy(a->ip, &n->v6.sin6_addr, 16);
-	a->port = ntohs(n->v6.sin6_port);
-}
-
 /* ---- the table */
-
-static unsigned int udp_rx_burst(void *ctx, struct kx_frame *frames, unsigned int max)
-{
-	struct kx_transport_udp *t = ctx;
-	unsigned int got = 0;
-	uint64_t now_ns;
-	int n;
-
-	max = KX_MIN(max, t->rx_frames);
-	for (unsigned int i = 0; i < max; i++)
-		t->rx.msgs[i].msg_hdr.msg_namelen = sizeof(union name);
-	n = recvmmsg(t->fd, t->rx.msgs, max, MSG_DONTWAIT, NULL);
-	if (n <= 0)
-		return 0;
-	now_ns = kx_clock_mono_ns();
-	for (int i = 0; i < n; i++) {
-		const struct mmsghdr *m = &t->rx.msgs[i];
-		struct kx_frame *f = &frames[got];
-
-		if (m->msg_hdr.msg_flags & MSG_TRUNC) {
-			kx_count(&t->stats.rx_truncated, 1);
-			continue;
-		}
-		*f = (struct kx_frame){.data = t->rx.memory + (size_t)i * t->buffer_bytes,
-			.bytes = m->msg_len,
-			.rx_ns = now_ns};
-		from_name(&t->rx.names[i], &f->remote);
-		got++;
-	}
-	kx_count(&t->stats.rx_frames, got);
-	return got;
-}
 
 /* The buffers are those of the next burst. */
 static void udp_release(void *ctx, struct kx_frame *frames, unsigned int n)
@@ -112,8 +36,6 @@ static void udp_release(void *ctx, struct kx_frame *frames, unsigned int n)
 	(void)n;
 }
 
-static void udp_flush(void *ctx);
-
 static void *udp_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 {
 	struct kx_transport_udp *t = ctx;
@@ -122,7 +44,7 @@ static void *udp_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 	if (bytes > t->datagram_bytes)
 		return NULL;
 	if (t->tx_free_count == 0)
-		udp_flush(t);
+		kxc_udp_flush(t);
 	if (t->tx_free_count == 0)
 		return NULL;
 	i = t->tx_free[--t->tx_free_count];
@@ -141,53 +63,10 @@ static void udp_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path 
 {
 	struct kx_transport_udp *t = ctx;
 	uint32_t i = (uint32_t)(uintptr_t)buf - 1, at = t->queued++;
-	struct msghdr *m = &t->tx.msgs[at].msg_hdr;
 
 	t->queue[at] = i;
 	t->tx.iovs[at] = (struct iovec){t->tx.memory + (size_t)i * t->buffer_bytes, bytes};
-	m->msg_namelen = to_name(&path->remote, t->v6, &t->tx.names[at]);
-}
-
-/* The first datagram of the rest was refused. @return true to try it again */
-static bool refused(struct kx_transport_udp *t, unsigned int tries)
-{
-	int err = errno;
-
-	if (err == EINTR)
-		return true;
-	if ((err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS) && tries < SEND_RETRIES) {
-		struct pollfd p = {.fd = t->fd, .events = POLLOUT};
-
-		(void)poll(&p, 1, 1);
-		return true;
-	}
-	if (err == ECONNREFUSED && tries == 0)
-		return true; /* of an earlier datagram: the socket tells it with this call */
-	t->stats.last_error = err;
-	kx_count(err == EMSGSIZE ? &t->stats.tx_too_large : &t->stats.tx_dropped, 1);
-	return false;
-}
-
-static void udp_flush(void *ctx)
-{
-	struct kx_transport_udp *t = ctx;
-	unsigned int done = 0, tries = 0;
-
-	while (done < t->queued) {
-		int n = sendmmsg(t->fd, t->tx.msgs + done, t->queued - done, MSG_DONTWAIT);
-
-		if (n > 0) {
-			kx_count(&t->stats.tx_frames, (uint64_t)n);
-			done += (unsigned int)n;
-			tries = 0;
-		} else if (!refused(t, tries++)) {
-			done++;
-			tries = 0;
-		}
-	}
-	for (uint32_t i = 0; i < t->queued; i++)
-		t->tx_free[t->tx_free_count++] = t->queue[i];
-	t->queued = 0;
+	(void)to_name(&path->remote, t->v6, &t->tx.names[at]);
 }
 
 static unsigned int udp_room(void *ctx)
@@ -218,12 +97,12 @@ static int udp_fd(void *ctx)
 }
 
 static const struct kx_transport_ops udp_ops = {
-	.rx_burst = udp_rx_burst,
+	.rx_burst = kxc_udp_rx_burst,
 	.release = udp_release,
 	.alloc = udp_alloc,
 	.free = udp_free,
 	.send = udp_send,
-	.flush = udp_flush,
+	.flush = kxc_udp_flush,
 	.room = udp_room,
 	.path_of = udp_path_of,
 	.path_to = udp_path_to,
@@ -238,14 +117,17 @@ static bool ring_alloc(struct ring *r, uint32_t frames, uint32_t buffer_bytes)
 	r->msgs = calloc(frames, sizeof(*r->msgs));
 	r->iovs = calloc(frames, sizeof(*r->iovs));
 	r->names = calloc(frames, sizeof(*r->names));
-	if (r->memory == NULL || r->msgs == NULL || r->iovs == NULL || r->names == NULL)
+	r->controls = calloc(frames, sizeof(*r->controls));
+	if (r->memory == NULL || r->msgs == NULL || r->iovs == NULL || r->names == NULL ||
+		r->controls == NULL)
 		return false;
 	for (uint32_t i = 0; i < frames; i++) {
 		r->iovs[i] = (struct iovec){r->memory + (size_t)i * buffer_bytes, buffer_bytes};
 		r->msgs[i].msg_hdr = (struct msghdr){.msg_name = &r->names[i],
 			.msg_namelen = sizeof(union name),
 			.msg_iov = &r->iovs[i],
-			.msg_iovlen = 1};
+			.msg_iovlen = 1,
+			.msg_control = &r->controls[i]};
 	}
 	return true;
 }
@@ -256,6 +138,7 @@ static void ring_free(struct ring *r)
 	free(r->msgs);
 	free(r->iovs);
 	free(r->names);
+	free(r->controls);
 }
 
 void kx_transport_udp_close(struct kx_transport_udp *t)
@@ -266,6 +149,7 @@ void kx_transport_udp_close(struct kx_transport_udp *t)
 		close(t->fd);
 	ring_free(&t->rx);
 	ring_free(&t->tx);
+	free(t->bounce);
 	free(t->tx_free);
 	free(t->queue);
 	free(t);
@@ -279,7 +163,9 @@ static bool buffers_alloc(struct kx_transport_udp *t)
 		return false;
 	for (uint32_t i = 0; i < t->tx_frames; i++)
 		t->tx_free[t->tx_free_count++] = t->tx_frames - 1 - i;
-	return ring_alloc(&t->rx, t->rx_frames, t->buffer_bytes) &&
+	t->bounce = t->gro ? malloc((size_t)t->rx_frames * t->buffer_bytes) : NULL;
+	return (t->bounce != NULL || !t->gro) &&
+		ring_alloc(&t->rx, t->rx_frames, t->gro ? GRO_BYTES : t->buffer_bytes) &&
 		ring_alloc(&t->tx, t->tx_frames, t->buffer_bytes);
 }
 
@@ -300,10 +186,21 @@ static void set_buffers(struct kx_transport_udp *t, uint32_t bytes)
 		(void)set(t->fd, SOL_SOCKET, SO_SNDBUF, (int)bytes);
 	if (getsockopt(t->fd, SOL_SOCKET, SO_RCVBUF, &granted, &len) == 0)
 		t->stats.receive_bytes = (uint32_t)granted;
+	len = sizeof(granted);
+	if (getsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &granted, &len) == 0)
+		t->stats.send_bytes = (uint32_t)granted;
 }
 
-static int socket_open(struct kx_transport_udp *t, const char *local, uint32_t socket_bytes)
+/* What this kernel can. */
+static void set_offloads(struct kx_transport_udp *t, const struct kx_transport_udp_opts *o)
 {
+	t->gso = t->stats.gso = !o->no_gso && set(t->fd, SOL_UDP, UDP_SEGMENT, 0) == 0;
+	t->gro = t->stats.gro = !o->no_gro && set(t->fd, SOL_UDP, UDP_GRO, 1) == 0;
+}
+
+static int socket_open(struct kx_transport_udp *t, const struct kx_transport_udp_opts *o)
+{
+	const char *local = o->local;
 	struct kx_addr addr = {0};
 	union name name;
 	socklen_t len;
@@ -322,7 +219,8 @@ static int socket_open(struct kx_transport_udp *t, const char *local, uint32_t s
 		rc = set(t->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (rc != 0)
 		return rc;
-	set_buffers(t, socket_bytes);
+	set_buffers(t, o->socket_bytes != 0 ? o->socket_bytes : SOCKET_BYTES_DEFAULT);
+	set_offloads(t, o);
 	len = to_name(&addr, t->v6, &name);
 	return bind(t->fd, &name.any, len) == 0 ? 0 : -errno;
 }
@@ -354,9 +252,9 @@ int kx_transport_udp_open(const struct kx_transport_udp_opts *opts, struct kx_tr
 	t->buffer_bytes = (t->datagram_bytes + KX_CACHE_LINE - 1) / KX_CACHE_LINE * KX_CACHE_LINE;
 	t->rx_frames = o.rx_frames != 0 ? o.rx_frames : 64;
 	t->tx_frames = o.tx_frames != 0 ? o.tx_frames : 128;
-	rc = buffers_alloc(t) ? 0 : -ENOMEM;
+	rc = socket_open(t, &o);
 	if (rc == 0)
-		rc = socket_open(t, o.local, o.socket_bytes != 0 ? o.socket_bytes : SOCKET_BYTES_DEFAULT);
+		rc = buffers_alloc(t) ? 0 : -ENOMEM;
 	if (rc != 0) {
 		kx_transport_udp_close(t);
 		return rc;
