@@ -174,9 +174,10 @@ void protect_destroy(struct kx_broker *b);
 int session_protect(struct kx_broker *b, struct session *s, const uint8_t secret[KX_AUTH_SECRET_BYTES],
 	enum kx_protect mode);
 void session_unprotect(struct session *s);
-/* A frame that kx_frame_check() refused for its flags. KX_DROP_NONE: it is one of *s, opened and checked. */
-enum kx_drop protect_open(
-	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, struct session **s);
+/* A frame that kx_frame_check() refused for its flags: the session whose it is, opened and checked, or NULL
+ * and why it is dropped. */
+struct session *protect_open(
+	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, enum kx_drop *drop);
 
 /* ---- path.c */
 /* A checked frame of session s that came from another address than the session's. KX_DROP_NONE: the session

@@ -57,8 +57,8 @@ void session_unprotect(struct session *s)
 	s->tag_bytes = 0;
 }
 
-enum kx_drop protect_open(
-	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, struct session **out)
+/* Whose protected frame is it, and is it whole? Nothing is changed or answered before the tag held. */
+static enum kx_drop find_and_open(struct kx_broker *b, struct kx_frame *f, struct session **out)
 {
 	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)f->data;
 	struct session *s;
@@ -80,5 +80,16 @@ enum kx_drop protect_open(
 	f->bytes -= KX_TAG_BYTES;
 	kx_count(&s->info.rx_bytes, KX_TAG_BYTES); /* the rest is counted as of any frame */
 	*out = s;
-	return kx_frame_check_opened(f->data, f->bytes, KX_FROM_CLIENT, v);
+	return KX_DROP_NONE;
+}
+
+struct session *protect_open(
+	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, enum kx_drop *drop)
+{
+	struct session *s = NULL;
+
+	*drop = find_and_open(b, f, &s);
+	if (*drop == KX_DROP_NONE)
+		*drop = kx_frame_check_opened(f->data, f->bytes, KX_FROM_CLIENT, v);
+	return *drop == KX_DROP_NONE ? s : NULL;
 }

@@ -74,20 +74,6 @@ static enum kx_drop checked_frame(
 	return numbered_frame(b, s, f, v);
 }
 
-/* Whose plain frame is it? */
-static enum kx_drop plain_session(
-	struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v, struct session **s)
-{
-	uint32_t slot;
-
-	if (!kx_map_get(&b->conn_map, v->hdr->conn_id, &slot)) {
-		setup_reset(b, f, v);
-		return KX_DROP_CONN_UNKNOWN;
-	}
-	*s = session_of(b, slot);
-	return kx_likely((*s)->protect == NULL) ? KX_DROP_NONE : KX_DROP_FRAME_UNPROTECTED;
-}
-
 static enum kx_drop setup_frame(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v)
 {
 	if (b->stopping)
@@ -101,17 +87,28 @@ static enum kx_drop setup_frame(struct kx_broker *b, const struct kx_frame *f, c
 static enum kx_drop one_frame(struct kx_broker *b, struct kx_frame *f)
 {
 	struct kx_frame_view v;
+	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v), why;
 	struct session *s;
-	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v);
+	uint32_t slot;
 
 	if (kx_likely(drop == KX_DROP_NONE)) {
 		if (kx_unlikely(v.hdr->type <= KX_REFUSE))
 			return setup_frame(b, f, &v);
-		drop = plain_session(b, f, &v, &s);
-	} else if (drop == KX_DROP_FRAME_FLAGS) { /* refused as it may be protected: plain ones pay nothing */
-		drop = protect_open(b, f, &v, &s);
+		if (!kx_map_get(&b->conn_map, v.hdr->conn_id, &slot)) {
+			setup_reset(b, f, &v);
+			return KX_DROP_CONN_UNKNOWN;
+		}
+		s = session_of(b, slot);
+		if (kx_unlikely(s->protect != NULL))
+			return KX_DROP_FRAME_UNPROTECTED;
+	} else {
+		if (drop != KX_DROP_FRAME_FLAGS) /* refused as it may be protected: plain ones pay nothing */
+			return drop;
+		s = protect_open(b, f, &v, &why);
+		if (s == NULL)
+			return why;
 	}
-	return kx_likely(drop == KX_DROP_NONE) ? checked_frame(b, s, f, &v) : drop;
+	return checked_frame(b, s, f, &v);
 }
 
 void kx_broker_rx(struct kx_broker *b, struct kx_frame *frames, unsigned int n, uint64_t now_ns)
