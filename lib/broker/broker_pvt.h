@@ -54,8 +54,14 @@ struct session {
 	uint64_t last_produce_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
 	struct kx_rtt rtt;
-	uint32_t subs;	    /* list head */
-	uint32_t producers; /* list head: producer states this session writes to */
+	/* deliveries: congestion, budget of repairs */
+	struct kx_cc cc;
+	struct kx_retx_budget repairs;
+	uint64_t acked_pkt;		/* highest number that the client has named as received */
+	uint32_t others, others_before; /* frames that are no deliveries, since the last receipt and before */
+	uint64_t unheard_ns;		/* no receipt: one delivery goes beyond the window then */
+	uint32_t subs;			/* list head */
+	uint32_t producers;		/* list head: producer states this session writes to */
 	uint32_t sub_count;
 	uint32_t block_count;
 	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
@@ -157,7 +163,7 @@ void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *p
 bool out_begin_bare(
 	struct kx_broker *b, enum kx_frame_type type, uint64_t conn_id, uint32_t body_bytes, struct out *o);
 void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *o, uint32_t body_bytes);
-uint64_t next_pkt(struct session *s, uint32_t *floor_delta);
+uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta);
 
 /* ---- session.c */
 struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const struct kx_frame *f);
@@ -206,6 +212,8 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 	uint32_t partition, uint64_t first_seq, struct kx_partition **p, uint32_t *producer);
 enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason);
+/* Say again what is committed of the partitions in use: the last COMMIT_ACK may be lost. */
+void produce_commit_again(struct kx_broker *b, struct session *s);
 void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t producer);
 void partition_touched(struct kx_broker *b, struct kx_partition *p);
 
@@ -235,6 +243,12 @@ void partition_appended(struct kx_broker *b, struct kx_partition *p);
 bool deliver_cut(
 	struct kx_broker *b, struct kx_partition *p, struct kx_frame *f, const struct kx_batch_hdr *stored);
 unsigned int deliver_poll(struct kx_broker *b);
+
+/* ---- pace.c */
+/* A receipt of the client, which names only what was sent. */
+void pace_receipt(struct kx_broker *b, struct session *s, const struct kx_receipt *r);
+/* May a further delivery leave? Asked when s->cc.on. */
+bool pace_allows(struct kx_broker *b, struct session *s);
 void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset);
 
 /* ---- ack.c */
@@ -245,6 +259,8 @@ unsigned int ack_poll(struct kx_broker *b);
 /* ---- request.c */
 enum kx_drop request_frame(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v);
+/* HEARTBEAT, RX_ACK */
+enum kx_drop consume_receipt(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 enum kx_drop consume_nak(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_id);

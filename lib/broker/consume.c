@@ -35,17 +35,15 @@ static enum kx_drop credit_entry(
 	return KX_DROP_NONE;
 }
 
-static void rtt_from_receipt(struct kx_broker *b, struct session *s, const struct kx_receipt *r)
+/* We repair by offset: what a receipt says of packets tells how much is under way. */
+enum kx_drop consume_receipt(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
 {
-	uint64_t elapsed;
+	const struct kx_receipt *r = (const struct kx_receipt *)v->body;
 
-	if (s->timed_pkt == 0 || r->largest_pkt < s->timed_pkt)
-		return;
-	elapsed = b->now_ns - s->timed_ns;
-	/* the delay belongs to largest_pkt; only when that is the timed packet the sample is exact */
-	if (r->largest_pkt == s->timed_pkt && r->ack_delay_ns < elapsed)
-		kx_rtt_sample(&s->rtt, elapsed - r->ack_delay_ns);
-	s->timed_pkt = 0;
+	if (r->largest_pkt >= s->tx_next_pkt)
+		return KX_DROP_CONSUMER_LIES;
+	pace_receipt(b, s, r);
+	return KX_DROP_NONE;
 }
 
 enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
@@ -56,7 +54,7 @@ enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct
 
 	if (r->largest_pkt >= s->tx_next_pkt)
 		return KX_DROP_CONSUMER_LIES;
-	rtt_from_receipt(b, s, r);
+	pace_receipt(b, s, r);
 	for (uint32_t i = 0; i < r->entry_count; i++) {
 		enum kx_drop one = credit_entry(b, s, &e[i]);
 

@@ -117,13 +117,15 @@ bool deliver_cut(
 	s = session_of(b, sub->session);
 	if (s->protect != NULL || sub->cursor.offset != stored->base_offset ||
 		sub->sent_bytes + stored->batch_bytes > sub->limit_bytes || bytes > s->path.datagram_bytes ||
-		sub->repair_count != 0 || sub->large_open || b->ops->room(b->tx) == 0)
+		sub->repair_count != 0 || sub->large_open || b->ops->room(b->tx) == 0 ||
+		(kx_unlikely(s->cc.on) && !pace_allows(b, s)))
 		return false;
-	pkt_no = next_pkt(s, &floor_delta);
+	pkt_no = next_pkt(b, s, &floor_delta);
 	kx_frame_begin(f->data, KX_DELIVER, s->conn_id, pkt_no, floor_delta, sub->sub_id);
 	memcpy(f->data + sizeof(struct kx_frame_hdr), stored, KX_BATCH_DATA_FROM); /* what we assigned */
 	kx_frame_seal(f->data, bytes);
 	b->ops->forward(b->tx, f, bytes, &s->path);
+	kx_cc_sent(&s->cc);
 	f->buf = NULL;
 	kx_log_seek_end(&p->log, &sub->cursor);
 	sub->sent_bytes += stored->batch_bytes;
@@ -311,6 +313,13 @@ static void slice_until(struct kx_log_slice *slice, uint64_t end_offset)
 	slice->bytes = bytes;
 }
 
+static void repaired(struct kx_broker *b, struct session *s)
+{
+	kx_count(&b->counters.repaired_frames, 1);
+	kx_retx_spend(&s->repairs, b->now_ns, kx_rtt_pto_ns(&s->rtt));
+	kx_cc_lost(&s->cc, 1);
+}
+
 /* One frame of what the consumer asked for again. */
 static enum step deliver_repair(
 	struct kx_broker *b, struct session *s, struct kx_sub *sub, struct kx_partition *p)
@@ -341,7 +350,7 @@ static enum step deliver_repair(
 
 		if (end == 0)
 			return STEP_LATER;
-		kx_count(&b->counters.repaired_frames, 1);
+		repaired(b, s);
 		r->from_byte = end;
 		if (end >= to) {
 			r->from_byte = r->end_byte = 0;
@@ -356,9 +365,18 @@ static enum step deliver_repair(
 	}
 	if (!send_slice_frame(b, s, sub, &slice))
 		return STEP_LATER;
-	kx_count(&b->counters.repaired_frames, 1);
+	repaired(b, s);
 	r->offset = slice.next_offset;
 	return STEP_SENT;
+}
+
+/* Repairs within their budget; without one, what is new goes on. */
+static bool repair_allowed(struct kx_broker *b, const struct session *s)
+{
+	if (kx_likely(kx_retx_due_ns(&s->repairs) <= b->now_ns))
+		return true;
+	kx_count(&b->counters.repairs_deferred, 1);
+	return false;
 }
 
 /* Up to `budget` frames for one subscription; puts it back on the ready list if it is not done. */
@@ -370,16 +388,19 @@ static unsigned int deliver_sub(struct kx_broker *b, uint32_t index, unsigned in
 	enum step step = STEP_SENT;
 	unsigned int sent = 0;
 
-	while (sent < budget && step == STEP_SENT) {
-		if (b->ops->room(b->tx) == 0)
+	while (sent < budget) {
+		if (b->ops->room(b->tx) == 0 || (kx_unlikely(s->cc.on) && !pace_allows(b, s)))
 			step = STEP_LATER;
-		else if (kx_unlikely(sub->repair_count > 0))
+		else if (kx_unlikely(sub->repair_count > 0) && repair_allowed(b, s))
 			step = deliver_repair(b, s, sub, p);
 		else
 			step = deliver_next(b, s, sub, p);
-		sent += step == STEP_SENT;
+		if (step != STEP_SENT)
+			break;
+		kx_cc_sent(&s->cc);
+		sent++;
 	}
-	if (step != STEP_IDLE)
+	if (step != STEP_IDLE || sub->repair_count > 0)
 		sub_ready(b, index);
 	return sent;
 }

@@ -110,6 +110,8 @@ struct kx_broker_counters {
 	uint64_t messages_in, messages_out, batches_in, frames_out;
 	uint64_t cut_frames, copied_frames, slice_frames; /**< deliveries by path */
 	uint64_t repaired_frames;			  /**< deliveries sent again for a NAK */
+	uint64_t repairs_deferred;			  /**< times the budget of repairs held one back */
+	uint64_t congestions; /**< times that the congestion response of a session came on */
 	uint64_t naks_sent, naks_received, acks_sent, trimmed_notices;
 	uint64_t path_challenges, path_changes;
 };

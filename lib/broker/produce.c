@@ -25,6 +25,15 @@ void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t produ
 	ack_due(b, s, false);
 }
 
+void produce_commit_again(struct kx_broker *b, struct session *s)
+{
+	uint32_t i = s->producers;
+
+	for (; i != KX_NONE && s->dirty_count < SESSION_DIRTY; i = b->topics.producers[i].next)
+		if (b->topics.producers[i].next_seq > 0)
+			produce_commit_dirty(b, s, i);
+}
+
 enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason)
 {

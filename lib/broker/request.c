@@ -213,6 +213,8 @@ static void unsubscribe(struct kx_broker *b, struct session *s, const struct kx_
 enum kx_drop request_frame(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v)
 {
+	if (s->rx.largest_pkt == 0) /* answers ACCEPT: a round trip without a queue of ours */
+		kx_cc_acked(&s->cc, 0, b->now_ns - s->created_ns, 0, b->now_ns);
 	switch (v->hdr->type) {
 	case KX_PING:
 		ping(b, s, f, v);
@@ -220,8 +222,9 @@ enum kx_drop request_frame(
 	case KX_PATH_RESPONSE: /* rx.c moved the session, or its address has been proven before */
 		return KX_DROP_NONE;
 	case KX_HEARTBEAT:
+		produce_commit_again(b, s);
 		ack_due(b, s, true);
-		return KX_DROP_NONE;
+		return consume_receipt(b, s, v);
 	case KX_CLOSE:
 		session_close(b, s);
 		return KX_DROP_NONE;

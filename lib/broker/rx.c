@@ -15,7 +15,7 @@ static enum kx_drop session_frame(
 	case KX_NAK:
 		return consume_nak(b, s, v);
 	case KX_RX_ACK:
-		return KX_DROP_NONE; /* we repair by offset; what it says of packets is of no use to us */
+		return consume_receipt(b, s, v);
 	default:
 		return request_frame(b, s, f, v);
 	}

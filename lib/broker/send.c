@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "broker_pvt.h"
 
-uint64_t next_pkt(struct session *s, uint32_t *floor_delta)
+uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta)
 {
 	uint64_t pkt_no = s->tx_next_pkt++;
 
 	*floor_delta = (uint32_t)KX_MIN(pkt_no - 1, FLOOR_BACK);
+	/* the last of a turn is timed: the one that is acknowledged */
+	if (s->timed_pkt == 0 || s->timed_ns == b->now_ns) {
+		s->timed_pkt = pkt_no;
+		s->timed_ns = b->now_ns;
+	}
 	return pkt_no;
 }
 
@@ -24,12 +29,9 @@ bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, 
 
 	if (!out_buffer(b, body_bytes + s->tag_bytes, o))
 		return false;
-	pkt_no = next_pkt(s, &floor_delta);
+	pkt_no = next_pkt(b, s, &floor_delta);
 	o->body = kx_frame_begin(o->data, type, s->conn_id, pkt_no, floor_delta, handle);
-	if (s->timed_pkt == 0) {
-		s->timed_pkt = pkt_no;
-		s->timed_ns = b->now_ns;
-	}
+	s->others += type != KX_DELIVER && type != KX_DELIVER_FRAG;
 	return true;
 }
 

@@ -29,6 +29,8 @@ static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
 		s->parts[i].producer = KX_NONE;
 	kx_rxwin_init(&s->rx);
 	kx_rtt_init(&s->rtt);
+	kx_retx_init(&s->repairs);
+	kx_cc_init(&s->cc, b->now_ns);
 	s->created_ns = s->last_rx_ns = b->now_ns;
 	s->next_heartbeat_ns = b->now_ns + b->config.conf->sessions.heartbeat_ms * UINT64_C(1000000);
 }

@@ -104,18 +104,21 @@ void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t
 	kx_rxwin_receipt(&ch->rx, now_ns, r);
 }
 
-static void window_reset(struct channel *ch)
+static void window_reset(struct channel *ch, uint64_t now_ns)
 {
 	struct kx_tx_slot *slots = ch->tx.slots;
 
 	ch->tx = (struct kx_txwin){.next_pkt = 1, .floor_pkt = 1, .acked_pkt = 1, .slots = slots};
 	kx_rxwin_init(&ch->rx);
+	kx_retx_init(&ch->budget);
+	ch->client->stats.congestions += ch->cc.congestions;
+	kx_cc_init(&ch->cc, now_ns);
 	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
 	ch->used_bytes = 0;
 	ch->blocked = KX_BLOCKED_NO;
 	ch->blocked_ns = 0;
 	ch->blocked_probes = 0;
-	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = UINT64_MAX;
+	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
 	ch->ask_due_ns = 0;
 }
 
@@ -129,7 +132,7 @@ bool kxc_channel_protect(struct channel *ch, const uint8_t secret[KX_AUTH_SECRET
 
 void kxc_channel_opened(struct channel *ch, uint64_t now_ns)
 {
-	window_reset(ch);
+	window_reset(ch, now_ns);
 	ch->state = CH_OPEN;
 	ch->tries = 0;
 	ch->last_rx_ns = ch->last_tx_ns = now_ns;
@@ -157,7 +160,7 @@ static void requeue_parts(struct channel *ch)
 }
 
 /* The session is gone on this side. */
-static void forget_session(struct channel *ch)
+static void forget_session(struct channel *ch, uint64_t now_ns)
 {
 	struct kx_hub *hub = ch->hub;
 	uint64_t key;
@@ -177,7 +180,7 @@ static void forget_session(struct channel *ch)
 	for (struct sub *s = ch->subs; s != NULL; s = s->ch_next)
 		kxc_sub_wait(s);
 	requeue_parts(ch);
-	window_reset(ch);
+	window_reset(ch, now_ns);
 }
 
 void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, uint64_t now_ns)
@@ -187,7 +190,7 @@ void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, 
 
 	if (ch->state == CH_UNUSED)
 		return;
-	forget_session(ch);
+	forget_session(ch, now_ns);
 	kxc_setup_start(ch, now_ns);
 	ch->retry_ns = now_ns + wait_ns;
 	ch->have_path = false;
@@ -218,7 +221,7 @@ void kxc_channel_close(struct channel *ch, uint64_t now_ns)
 		*(struct kx_close *)o.body = (struct kx_close){.code = KX_CODE_OK};
 		kxc_channel_send(ch, &o, sizeof(struct kx_close), now_ns);
 	}
-	forget_session(ch);
+	forget_session(ch, now_ns);
 	ch->state = CH_UNUSED;
 	ch->have_path = false;
 	kxc_timer_stop(&ch->hub->timers, &ch->timer);
@@ -278,6 +281,16 @@ static unsigned int silence(struct channel *ch, uint64_t now_ns)
 	return send_heartbeat(ch, now_ns);
 }
 
+static uint64_t stall_ns(const struct channel *ch)
+{
+	return KX_MIN(KX_MAX(8 * kx_rtt_pto_ns(&ch->rtt), STALL_MIN), STALL_MAX);
+}
+
+void kxc_channel_watch_stalls(struct channel *ch, uint64_t now_ns)
+{
+	ch->stall_due_ns = now_ns + stall_ns(ch);
+}
+
 /* The oldest batch of a partition was received, yet nobody says what became of it: ask by sending it again.
  */
 static void part_stalled(struct part *part, uint64_t now_ns)
@@ -285,7 +298,7 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 	struct kx_producer *p = part->producer;
 	struct slot *s = &p->slots[part->head];
 
-	if (now_ns < part->progress_ns + (STALL_FIRST << KX_MIN(part->stalls, 5u)))
+	if (now_ns < part->progress_ns + KX_MIN(stall_ns(part->ch) << KX_MIN(part->stalls, 10u), STALL_SLOW))
 		return;
 	part->stalls++;
 	part->progress_ns = now_ns;
@@ -318,7 +331,7 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 				part_stalled(part, now_ns);
 		}
 	}
-	ch->stall_due_ns = any ? now_ns + STALL_FIRST / 2 : UINT64_MAX;
+	ch->stall_due_ns = any ? now_ns + stall_ns(ch) / 2 : UINT64_MAX;
 }
 
 unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
@@ -344,7 +357,7 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	due = KX_MIN(ch->last_rx_ns + ch->idle_ns + 1, ch->last_tx_ns + ch->heartbeat_ns);
 	due = KX_MIN(due, KX_MIN(probe_due_ns(ch), blocked_due_ns(ch)));
 	due = KX_MIN(due, KX_MIN(ch->credit_due_ns, ch->nak_due_ns));
-	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, ch->stall_due_ns));
+	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, KX_MIN(ch->stall_due_ns, ch->send_due_ns)));
 	if (kx_likely(ch->timer.pos != 0 && ch->timer.due_ns <= due))
 		return work;
 	kxc_channel_arm(ch, KX_MAX(due, now_ns + 1));

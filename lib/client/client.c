@@ -162,6 +162,8 @@ void kx_client_stats(const struct kx_client *c, struct kx_client_stats *out)
 	const struct kx_rtt *rtt = &c->channels[0].rtt;
 
 	*out = c->stats;
+	for (uint32_t i = 0; i < c->opts.channels_max; i++)
+		out->congestions += c->channels[i].cc.congestions;
 	out->rtt_ns = rtt->valid ? rtt->srtt_ns : 0;
 	out->rtt_min_ns = rtt->valid ? rtt->min_ns : 0;
 }

@@ -9,14 +9,17 @@
 #include "kx_auth.h"
 #include "kx_client.h"
 
-#define NONE	      UINT32_MAX
-#define LARGE_MAX     64	       /* large messages of a producer on their way */
-#define REF_LARGE     0x80000000u      /* ref of a packet: a part of a large message */
-#define RETX_MAX      KX_TXWIN_PKTS    /* every waiting packet may be named once */
-#define CREDIT_WAIT   UINT64_C(100000) /* credit is announced at the latest after this */
-#define MS	      UINT64_C(1000000)
-#define STALL_FIRST   (500 * MS) /* received, not confirmed, no word: ask again after this */
-#define REQUEST_FIRST (50 * MS)	 /* a request is repeated after this, then doubled */
+#define NONE	    UINT32_MAX
+#define LARGE_MAX   64		     /* large messages of a producer on their way */
+#define REF_LARGE   0x80000000u	     /* ref of a packet: a part of a large message */
+#define RETX_MAX    KX_TXWIN_PKTS    /* every waiting packet may be named once */
+#define CREDIT_WAIT UINT64_C(100000) /* credit is announced at the latest after this */
+#define MS	    UINT64_C(1000000)
+#define STALL_MIN                                                                                            \
+	(10 * MS) /* received, not confirmed, no word: ask again after 8 probe time-outs, within these */
+#define STALL_MAX     (500 * MS)
+#define STALL_SLOW    (16000 * MS) /* doubled up to this */
+#define REQUEST_FIRST (50 * MS)	   /* a request is repeated after this, then doubled */
 #define REQUEST_SLOW  (1000 * MS)
 #define FRAME_HDR     ((uint32_t)sizeof(struct kx_frame_hdr))
 
@@ -252,6 +255,7 @@ struct channel {
 	struct sub *gap_head;		    /* subscriptions with holes */
 	struct sub *subs;
 	uint64_t credit_due_ns, nak_due_ns, ask_due_ns, stall_due_ns;
+	uint64_t send_due_ns; /* what the pace or the budget of repairs holds back goes on */
 	uint32_t retx_head, retx_count;
 	uint32_t large_unacked; /* parts of large messages sent and not acknowledged */
 	uint32_t *retx;		/* ring of refs named by NAKs */
@@ -259,6 +263,8 @@ struct channel {
 	uint32_t blocked_probes;
 	struct timer timer;
 	struct kx_rtt rtt;
+	struct kx_cc cc;
+	struct kx_retx_budget budget;
 	struct kx_path path;
 	struct kx_auth_protect protect;
 	struct kx_rxwin rx;
@@ -383,6 +389,8 @@ void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, 
 void kxc_channel_close(struct channel *ch, uint64_t now_ns);
 /* Everything due: set-up, NAKs, credit, repairs, data, probes. @return frames sent. */
 unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns);
+/* Something was sent: look in time whether it is confirmed. */
+void kxc_channel_watch_stalls(struct channel *ch, uint64_t now_ns);
 void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns);
 
 /* ---- transmit.c */

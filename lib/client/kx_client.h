@@ -254,6 +254,8 @@ struct kx_client_stats {
 	uint64_t messages_failed;    /**< completed with another result than KX_OK */
 	uint64_t produce_frames;     /**< first sendings, fragments included */
 	uint64_t retransmits;	     /**< sent again: named by a NAK, or not confirmed for long */
+	uint64_t repairs_deferred;   /**< turns in which the budget held a repair back */
+	uint64_t congestions;	     /**< times that the congestion response came on */
 	uint64_t probes;	     /**< HEARTBEATs because of silence */
 	uint64_t naks_received;	     /**< packets named */
 	uint64_t blocked_turns;	     /**< turns in which data waited for credit */

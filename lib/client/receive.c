@@ -13,6 +13,8 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 		return;
 	if (rtt_ns != 0)
 		kx_rtt_sample(&ch->rtt, rtt_ns);
+	kx_retx_earn(&ch->budget, (uint32_t)n);
+	kx_cc_acked(&ch->cc, (uint32_t)n, rtt_ns, ch->rtt.srtt_ns, now_ns);
 	/* a probe's own number moves limit_pkt: that is no news unless it was what we waited for */
 	if (r->limit_bytes > ch->limit_bytes ||
 		(ch->tx.next_pkt >= ch->limit_pkt && r->limit_pkt > ch->limit_pkt))
@@ -74,6 +76,7 @@ static void nak(struct channel *ch, const struct kx_frame_view *v)
 			if (ch->retx_count == RETX_MAX || !kx_txwin_take(&ch->tx, pkt_no, &ref))
 				break;
 			ch->client->stats.naks_received++;
+			kx_cc_lost(&ch->cc, 1);
 			kxc_transmit_retx_push(ch, ref);
 		}
 	}

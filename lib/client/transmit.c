@@ -2,7 +2,7 @@
 /* Data out of a channel: repairs first, then what is new, under the credit granted. */
 #include "client_pvt.h"
 
-enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED };
+enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED, SENT_PACED };
 
 void kxc_transmit_retx_push(struct channel *ch, uint32_t ref)
 {
@@ -103,17 +103,41 @@ static enum sent send_again(struct channel *ch, uint32_t ref, uint64_t now_ns)
 	return slot_repairable(ch, p, low) ? send_slot(ch, p, low, now_ns) : SENT_NOTHING;
 }
 
-static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns)
+/* May a further packet go as far as congestion is concerned? If not, it is tried again in time. */
+static bool pace_allows(struct channel *ch, uint64_t now_ns)
+{
+	if (kx_cc_may(&ch->cc, ch->tx.waiting, ch->rtt.srtt_ns, now_ns))
+		return true;
+	if (ch->cc.pace_ns > now_ns)
+		ch->send_due_ns = KX_MIN(ch->send_due_ns, ch->cc.pace_ns);
+	return false;
+}
+
+static bool repair_allowed(struct channel *ch, uint64_t now_ns)
+{
+	uint64_t due_ns = kx_retx_due_ns(&ch->budget);
+
+	/* not bounded by limit_pkt: it takes the place of the one that was lost */
+	if (!kx_txwin_open_reserve(&ch->tx) || !pace_allows(ch, now_ns))
+		return false;
+	if (kx_likely(due_ns <= now_ns))
+		return true;
+	ch->client->stats.repairs_deferred++;
+	ch->send_due_ns = KX_MIN(ch->send_due_ns, due_ns);
+	return false;
+}
+
+static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns, bool *more)
 {
 	unsigned int n = 0;
 
+	*more = false;
 	while (ch->retx_count > 0 && n < budget) {
 		enum sent sent;
 		uint32_t ref;
 
-		/* not bounded by limit_pkt: it takes the place of the one that was lost */
-		if (!kx_txwin_open_reserve(&ch->tx))
-			break;
+		if (!repair_allowed(ch, now_ns))
+			return n;
 		ref = ch->retx[ch->retx_head];
 		sent = send_again(ch, ref, now_ns);
 		if (sent == SENT_LATER)
@@ -122,11 +146,14 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 		ch->retx_count--;
 		if (sent == SENT) {
 			ch->client->stats.retransmits++;
+			kx_retx_spend(&ch->budget, now_ns, kx_rtt_pto_ns(&ch->rtt));
+			kx_cc_sent(&ch->cc);
 			n++;
 		} else {
 			kxc_transmit_acked(ch, 0, ref);
 		}
 	}
+	*more = ch->retx_count > 0;
 	return n;
 }
 
@@ -164,6 +191,8 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 			ch->blocked_ns = now_ns;
 		return SENT_BLOCKED;
 	}
+	if (kx_unlikely(!pace_allows(ch, now_ns)))
+		return SENT_PACED;
 	if (kx_likely(s->large == NONE)) {
 		sent = send_slot(ch, p, part->unsent, now_ns);
 	} else {
@@ -184,6 +213,7 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 	if (kx_unlikely(sent != SENT))
 		return sent;
 	count_first(ch, s, now_ns);
+	kx_cc_sent(&ch->cc);
 	ch->client->stats.produce_frames++;
 	if (s->large != NONE && p->larges[s->large].sent_parts < p->larges[s->large].parts)
 		return SENT;
@@ -210,10 +240,13 @@ static struct part *next_part(struct channel *ch)
 unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 {
 	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
-	unsigned int n = repairs(ch, budget, now_ns);
-	bool more = ch->retx_count > 0 && kx_txwin_open_reserve(&ch->tx);
 	enum sent sent = SENT;
 	struct part *part;
+	unsigned int n;
+	bool more;
+
+	ch->send_due_ns = UINT64_MAX;
+	n = repairs(ch, budget, now_ns, &more);
 
 	while ((part = next_part(ch)) != NULL && n < budget) {
 		sent = first_send(ch, part, now_ns);
@@ -225,9 +258,9 @@ unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 		ch->blocked_ns = 0;
 	else if (sent == SENT_BLOCKED)
 		ch->client->stats.blocked_turns++;
-	if (more || (part != NULL && sent != SENT_BLOCKED))
+	if (more || (part != NULL && sent != SENT_BLOCKED && sent != SENT_PACED))
 		channel_ready(ch);
 	if (n > 0 && ch->stall_due_ns == UINT64_MAX)
-		ch->stall_due_ns = now_ns + STALL_FIRST;
+		kxc_channel_watch_stalls(ch, now_ns);
 	return n;
 }

@@ -2,8 +2,8 @@
 /**
  * @file
  * Session: what both ends of a KXP session share. The frame and transport tables (how frames get in and out
- * of the portable core), and the reliability state: receive window, send window, NAK pacing, round trip time.
- * Portable.
+ * of the portable core), and the reliability state: receive window, send window, NAK pacing, round trip time,
+ * budget of repairs, congestion. Portable.
  *
  * Time is always passed in, in ns of one monotonic clock. No object here is shared between threads.
  */
@@ -387,6 +387,123 @@ uint64_t kx_rtt_reorder_ns(const struct kx_rtt *r);
 void kx_rtt_late(struct kx_rtt *r);
 /** Holes are named: a sixteenth of what was learned is forgotten. */
 void kx_rtt_named(struct kx_rtt *r);
+
+/* ---- budget of repairs
+ * ------------------------------------------------------------------------------------- */
+
+#define KX_RETX_SHARE 10   /**< one repair for so many packets that arrived */
+#define KX_RETX_DEPTH 1024 /**< repairs that may be saved up: a tenth of the last 10240 packets */
+#define KX_RETX_FLOOR 4	   /**< repairs in a probe time-out that need no goodput */
+
+/**
+ * Token bucket of what is sent again in one direction of a session: at most a tenth of what recently
+ * arrived, so that a storm of losses does not multiply the traffic, and a few each probe time-out whatever
+ * arrived. It begins full: a lone loss is repaired at once.
+ */
+struct kx_retx_budget {
+	uint64_t floor_ns; /**< when the next one without a token may go */
+	uint32_t tokens;   /**< KX_RETX_SHARE are one repair */
+	uint32_t zero;
+};
+static inline void kx_retx_init(struct kx_retx_budget *b)
+{
+	*b = (struct kx_retx_budget){.tokens = KX_RETX_DEPTH * KX_RETX_SHARE};
+}
+/** `pkts` packets are known to have arrived. */
+static KX_ALWAYS_INLINE void kx_retx_earn(struct kx_retx_budget *b, uint64_t pkts)
+{
+	b->tokens = (uint32_t)KX_MIN(b->tokens + pkts, (uint64_t)KX_RETX_DEPTH * KX_RETX_SHARE);
+}
+/** When the next repair may go: 0 (now), or a time. */
+static inline uint64_t kx_retx_due_ns(const struct kx_retx_budget *b)
+{
+	return b->tokens >= KX_RETX_SHARE ? 0 : b->floor_ns;
+}
+/** A repair leaves; kx_retx_due_ns() was not later than now. */
+static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint64_t pto_ns)
+{
+	if (b->tokens >= KX_RETX_SHARE)
+		b->tokens -= KX_RETX_SHARE;
+	else
+		b->floor_ns = now_ns + pto_ns / KX_RETX_FLOOR;
+}
+
+/* ---- congestion
+ * ----------------------------------------------------------------------------------------- */
+
+#define KX_CC_QUEUE_NS	   UINT64_C(2000000)  /**< over the shortest round trip: less is no queue */
+#define KX_CC_PERSIST_NS   UINT64_C(20000000) /**< a queue that stands for so long is congestion */
+#define KX_CC_LOSS_PKTS	   512		      /**< losses are counted over so many packets */
+#define KX_CC_LOSS_SHARE   12		      /**< more than one in so many of them is congestion */
+#define KX_CC_WINDOW_MIN   4
+#define KX_CC_WINDOW_START 64
+#define KX_CC_WINDOW_MAX   KX_TXWIN_PKTS /**< a window of this size is none: the control ends */
+
+/**
+ * Congestion response of one direction of a session. Off while there is none: then kx_cc_may() is one branch
+ * for a packet, and kx_cc_acked() a few for a receipt. On: at most `window_pkts` packets are under way, and
+ * they leave in portions of an eighth of a round trip. It comes on when a round trip stays longer than the
+ * shortest by KX_CC_QUEUE_NS (or twice the shortest) for KX_CC_PERSIST_NS, or more than a twelfth of
+ * the packets are lost: independent losses of a few per cent are none of its business. A session begins with
+ * it on, the window doubling with each round trip in which it was used up and no queue was seen.
+ *
+ * The window follows from the shortest round trip in the last one: w = (w + w * shortest / rtt + 16 + w / 16)
+ * / 2, so that each sender keeps about 16 packets waiting in the queue, whatever its share was; too many
+ * losses set it to what arrived in a round trip, and it grows from there by 1, 2, 3, ...
+ */
+struct kx_cc {
+	bool on;
+	bool start;   /**< doubling, no congestion met yet */
+	bool limited; /**< the window was used up in this round */
+	uint8_t dip;  /**< rounds with a quarter of the window: the queue drains, the shortest round trip is
+			 seen */
+	uint32_t window_pkts;
+	uint32_t step_pkts;		   /**< growth at most, after losses */
+	uint32_t acked, lost;		   /**< since loss_ns */
+	uint32_t over_acked, over_samples; /**< since over_ns */
+	uint32_t quota;			   /**< packets that may go before pace_ns */
+	uint32_t congestions;		   /**< times it met any; for statistics */
+	uint64_t min_ns, min_before_ns;	   /**< shortest round trip of this epoch, and of the one before; 0 */
+	uint64_t high_ns;		   /**< a sample above is a queue */
+	uint64_t epoch_ns, loss_ns;
+	uint64_t over_ns; /**< all samples since were high; 0: the last was not */
+	uint64_t round_ns, round_min_ns, round_acked;
+	uint64_t used_ns; /**< when the window was used up last */
+	uint64_t pace_ns;
+};
+void kx_cc_init(struct kx_cc *cc, uint64_t now_ns);
+/** kx_cc_acked() where there is something to think about. */
+void kx_cc_acked_slow(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns);
+/** A receipt: `pkts` are newly known to have arrived; rtt_ns is its sample, or 0. */
+static KX_ALWAYS_INLINE void kx_cc_acked(
+	struct kx_cc *cc, uint32_t pkts, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
+{
+	cc->acked += pkts;
+	if (kx_unlikely(cc->on || cc->over_ns != 0 || rtt_ns > cc->high_ns ||
+		    (rtt_ns != 0 && rtt_ns < cc->min_ns) || cc->acked + cc->lost >= KX_CC_LOSS_PKTS)) {
+		cc->over_acked += pkts;
+		cc->round_acked += pkts;
+		kx_cc_acked_slow(cc, rtt_ns, srtt_ns, now_ns);
+	}
+}
+/** Packets were named as lost. */
+static inline void kx_cc_lost(struct kx_cc *cc, uint32_t pkts)
+{
+	cc->lost += pkts;
+}
+bool kx_cc_may_slow(struct kx_cc *cc, uint64_t under_way_pkts, uint64_t srtt_ns, uint64_t now_ns);
+/** May a packet go while so many are under way? */
+static KX_ALWAYS_INLINE bool kx_cc_may(
+	struct kx_cc *cc, uint64_t under_way_pkts, uint64_t srtt_ns, uint64_t now_ns)
+{
+	return kx_likely(!cc->on) || kx_cc_may_slow(cc, under_way_pkts, srtt_ns, now_ns);
+}
+/** One has left. */
+static KX_ALWAYS_INLINE void kx_cc_sent(struct kx_cc *cc)
+{
+	if (kx_unlikely(cc->on) && cc->quota > 0)
+		cc->quota--;
+}
 
 #ifdef __cplusplus
 }

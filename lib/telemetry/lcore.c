@@ -52,6 +52,8 @@ static void add_broker(struct rte_tel_data *d, const struct kx_worker *w)
 	tel_counter(d, "copied_frames", &b->copied_frames);
 	tel_counter(d, "slice_frames", &b->slice_frames);
 	tel_counter(d, "repaired_frames", &b->repaired_frames);
+	tel_counter(d, "repairs_deferred", &b->repairs_deferred);
+	tel_counter(d, "congestions", &b->congestions);
 	tel_counter(d, "naks_sent", &b->naks_sent);
 	tel_counter(d, "naks_received", &b->naks_received);
 	tel_counter(d, "acks_sent", &b->acks_sent);

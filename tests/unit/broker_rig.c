@@ -307,6 +307,20 @@ void rig_subscribe(struct rig_session *s, uint32_t partition, uint32_t sub_id, u
 	assert_int_equal(rig_send(s, KX_SUBSCRIBE, &req, sizeof(req)), KX_DROP_NONE);
 }
 
+void rig_received(struct rig_session *s)
+{
+	struct kx_receipt r = {.next_pkt = 1};
+
+	for (unsigned int i = 0; i < s->rig->sent_count; i++) {
+		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)s->rig->sent[i].data;
+
+		if (h->conn_id == s->conn_id)
+			r.largest_pkt = KX_MAX(r.largest_pkt, h->pkt_no);
+	}
+	r.next_pkt = r.largest_pkt + 1;
+	assert_int_equal(rig_send(s, KX_RX_ACK, &r, sizeof(r)), KX_DROP_NONE);
+}
+
 void rig_credit(struct rig_session *s, uint32_t sub_id, uint64_t next_offset, uint64_t limit_bytes)
 {
 	struct {

@@ -67,6 +67,8 @@ enum kx_drop rig_produce(struct rig_session *s, uint64_t pkt_no, uint32_t partit
 	uint32_t records, uint32_t flags);
 void rig_subscribe(
 	struct rig_session *s, uint32_t partition, uint32_t sub_id, uint64_t from, uint64_t credit);
+/* RX_ACK of all that was sent to the session and is not forgotten. */
+void rig_received(struct rig_session *s);
 void rig_credit(struct rig_session *s, uint32_t sub_id, uint64_t next_offset, uint64_t limit_bytes);
 
 #endif

@@ -56,12 +56,35 @@ static void launch(struct net *net, struct flight f)
 	memcpy(data, f.data, f.bytes);
 	f.data = data;
 	f.order = net->order++;
-	f.due_ns = net->now_ns + net->delay_ns;
+	f.due_ns = KX_MAX(f.due_ns, net->now_ns) + net->delay_ns;
 	if (net->jitter_ns > 0 && chance(net, net->reorder))
 		f.due_ns += kx_prng_below(&net->prng, net->jitter_ns);
 	if (chance(net, net->corrupt))
 		data[kx_prng_below(&net->prng, f.bytes)] ^= (uint8_t)(1 + kx_prng_below(&net->prng, 255));
 	flight_push(net, f);
+}
+
+/* @return false: its queue is full */
+static bool pass_link(struct net *net, struct flight *f)
+{
+	bool up = f->to.port < NET_PORT + NET_LCORES_MAX;
+	struct link *l = up ? &net->to_broker : &net->to_client;
+	uint32_t hub = (up ? f->from.port : f->to.port) - NET_HUB_PORT;
+	uint64_t waiting;
+
+	if (l->bytes_per_s == 0 || (l->hubs != 0 && (l->hubs >> hub & 1) == 0))
+		return true;
+	l->free_ns = KX_MAX(l->free_ns, net->now_ns);
+	waiting = (l->free_ns - net->now_ns) * l->bytes_per_s / KX_NS_PER_S;
+	if (waiting + f->bytes > l->queue_bytes) {
+		l->dropped++;
+		return false;
+	}
+	l->passed++;
+	l->waited_bytes += waiting;
+	l->free_ns += f->bytes * KX_NS_PER_S / l->bytes_per_s;
+	f->due_ns = l->free_ns;
+	return true;
 }
 
 static void transmit(
@@ -74,7 +97,7 @@ static void transmit(
 		net->lost++;
 		return;
 	}
-	if (chance(net, net->loss)) {
+	if (chance(net, net->loss) || !pass_link(net, &f)) {
 		net->lost++;
 		return;
 	}
@@ -292,7 +315,8 @@ struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t se
 		struct kx_transport transport = {&node_ops, &net->hubs[i]};
 
 		net->hubs[i].net = net;
-		assert_int_equal(kx_addr_parse("10.0.0.1", (uint16_t)(20000 + i), &net->hubs[i].addr), 0);
+		assert_int_equal(
+			kx_addr_parse("10.0.0.1", (uint16_t)(NET_HUB_PORT + i), &net->hubs[i].addr), 0);
 		assert_int_equal(kx_hub_open(&transport, NULL, &net->hub[i]), KX_OK);
 	}
 	return net;

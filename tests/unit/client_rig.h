@@ -12,6 +12,7 @@
 #define NET_INBOX      8192
 #define NET_FLIGHT_MAX 32768
 #define NET_PORT       9000
+#define NET_HUB_PORT   20000
 
 struct net;
 struct node {
@@ -29,11 +30,22 @@ struct flight {
 	uint32_t bytes;
 	struct kx_addr from, to;
 };
+/* A link with a queue in front of it that drops its tail: all datagrams of one direction, and of some hubs,
+ * pass it. */
+struct link {
+	uint64_t bytes_per_s; /* 0: no such link */
+	uint32_t queue_bytes;
+	uint32_t hubs;	  /* bit by hub; 0: of all */
+	uint64_t free_ns; /* when all that waits has left */
+	uint64_t dropped, passed;
+	uint64_t waited_bytes; /* sum over the datagrams: what waited before each */
+};
 struct net {
 	/* per mille of datagrams */
 	uint32_t loss, duplicate, reorder, corrupt;
 	uint32_t no_buffer; /* per mille of allocations */
 	uint64_t delay_ns, jitter_ns;
+	struct link to_broker, to_client;
 	/* a program's say on each datagram: false loses it */
 	bool (*filter)(struct net *net, const struct flight *f, const struct kx_frame_hdr *h);
 	uint64_t filter_state;

@@ -257,6 +257,7 @@ static void test_a_blocking_log_stops_the_credit_and_loses_nothing(void **state)
 		rig_turn(r, 1000);
 		receipt = rig_body(rig_find(r, KX_COMMIT_ACK, 0));
 		limit = receipt->limit_bytes;
+		rig_received(&s);
 		rig_forget(r);
 	}
 	/* 4 MiB of log: the credit ended inside it, and it did not end early */
@@ -283,6 +284,36 @@ static void test_a_blocking_log_stops_the_credit_and_loses_nothing(void **state)
 	assert_int_equal(rig_count(r, KX_DELIVER), 1);
 	assert_int_equal(r->offsets[P_BLOCK].next_offset, seq + 17);
 	assert_true(r->offsets[P_BLOCK].first_offset > 0);
+	rig_free(r);
+}
+
+/* A consumer that asks for everything again in every turn gets what the budget of repairs has, whatever it
+ * asks. */
+static void test_naks_of_everything_keep_to_the_budget(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	const struct kx_broker_counters *c = kx_broker_counters(r->broker);
+	struct {
+		struct kx_nak nak;
+		struct kx_nak_entry e;
+	} body = {.nak = {.entry_count = 1}, .e = {.handle = 1, .kind = KX_NAK_OFFSETS, .last = 17 * 30 - 1}};
+
+	(void)state;
+	rig_subscribe(&s, P_BLOCK, 1, 0, 1 << 30);
+	for (uint64_t i = 0; i < 30; i++)
+		assert_int_equal(rig_produce(&s, 0, P_BLOCK, i * 17, 17, 0), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	rig_received(&s);
+	for (int i = 0; i < 1000; i++) {
+		rig_forget(r);
+		assert_int_equal(rig_send(&s, KX_NAK, &body, sizeof(body)), KX_DROP_NONE);
+		rig_turn(r, 10000);
+		rig_received(&s);
+	}
+	/* every repair that arrived earns a tenth of one; 10 ms are at most ten probe time-outs */
+	assert_in_range(c->repaired_frames, 900, KX_RETX_DEPTH * 11 / 10 + 30 + 10 * KX_RETX_FLOOR + 100);
+	assert_true(c->repairs_deferred > 0);
 	rig_free(r);
 }
 
@@ -508,8 +539,10 @@ static void test_a_large_message_goes_in_and_out_in_parts(void **state)
 	assert_int_equal(r->offsets[P_BIG].next_offset, 0);
 	rig_forget(r);
 	assert_int_equal(rig_produce(&s, 0, P_BIG, 0, 2, 0), KX_DROP_NONE);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
 		rig_turn(r, 1000);
+		rig_received(&s);
+	}
 	assert_int_equal(r->offsets[P_BIG].next_offset, 3);
 	assert_int_equal(delivered(r, 0)->base_offset, 0);
 	for (unsigned int i = 0; i < rig_count(r, KX_DELIVER_FRAG); i++) {
@@ -632,6 +665,7 @@ int main(void)
 		cmocka_unit_test(test_a_lying_consumer_is_named),
 		cmocka_unit_test(test_trimmed_offsets_are_told),
 		cmocka_unit_test(test_a_blocking_log_stops_the_credit_and_loses_nothing),
+		cmocka_unit_test(test_naks_of_everything_keep_to_the_budget),
 		cmocka_unit_test(test_not_owner_names_the_port),
 		cmocka_unit_test(test_foreign_frames_do_not_touch_a_session),
 		cmocka_unit_test(test_forged_cookie_is_refused),

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Congestion response: a window that keeps a short queue, and the pace within it. */
+#include <string.h>
+
+#include "kx_session.h"
+
+#define EPOCH_NS	(10 * KX_NS_PER_S) /* the shortest round trip is that of the last one or two */
+#define NOISE_NS	UINT64_C(1000000)  /* longer by this: the ends' own business */
+#define ROUND_MIN_NS	UINT64_C(50000)
+#define PACE_MIN_NS	UINT64_C(20000)
+#define SRTT_GUESS_NS	UINT64_C(1000000)
+#define OVER_SAMPLES	4
+#define QUEUE_PKTS	16		   /* each sender's share of the queue */
+#define START_ENDS_NS	UINT64_C(50000000) /* not used up for so long: nothing to be careful about */
+#define CONTROL_ENDS_NS (10 * KX_NS_PER_S) /* the same after congestion */
+#define LOSS_AGE_NS	(2 * KX_NS_PER_S)  /* older counts say nothing */
+
+void kx_cc_init(struct kx_cc *cc, uint64_t now_ns)
+{
+	memset(cc, 0, sizeof(*cc));
+	cc->on = cc->start = true;
+	cc->window_pkts = KX_CC_WINDOW_START;
+	cc->high_ns = UINT64_MAX;
+	cc->epoch_ns = cc->loss_ns = cc->used_ns = now_ns;
+	cc->round_min_ns = UINT64_MAX;
+}
+
+static uint64_t shortest(const struct kx_cc *cc)
+{
+	if (cc->min_ns == 0 || cc->min_before_ns == 0)
+		return cc->min_ns + cc->min_before_ns;
+	return KX_MIN(cc->min_ns, cc->min_before_ns);
+}
+
+static uint32_t clamp_window(uint64_t pkts)
+{
+	return (uint32_t)KX_MIN(KX_MAX(pkts, (uint64_t)KX_CC_WINDOW_MIN), (uint64_t)KX_CC_WINDOW_MAX);
+}
+
+static void set_off(struct kx_cc *cc)
+{
+	cc->on = cc->start = cc->limited = false;
+	cc->dip = 0;
+	cc->over_ns = 0;
+}
+
+static void start_round(struct kx_cc *cc, uint64_t now_ns)
+{
+	cc->limited = false;
+	cc->round_ns = now_ns;
+	cc->round_min_ns = UINT64_MAX;
+	cc->round_acked = 0;
+}
+
+/* Congestion was met: from here on `window` packets may be under way, growing by step_pkts at most. */
+static void congested(struct kx_cc *cc, uint64_t window, uint32_t step_pkts, uint64_t now_ns)
+{
+	if (!cc->on || cc->start)
+		cc->congestions++;
+	cc->window_pkts = clamp_window(KX_MIN(window, (uint64_t)KX_CC_WINDOW_MAX - 1));
+	cc->on = true;
+	cc->start = false;
+	cc->used_ns = now_ns;
+	cc->step_pkts = step_pkts;
+	start_round(cc, now_ns);
+}
+
+/* The shortest round trip, of the last ten to twenty seconds. */
+static void shortest_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t now_ns)
+{
+	uint64_t min;
+
+	if (now_ns - cc->epoch_ns >= EPOCH_NS) {
+		cc->epoch_ns = now_ns;
+		cc->min_before_ns = cc->min_ns;
+		cc->min_ns = 0;
+		cc->dip = cc->on ? 2 : 0;
+	}
+	if (rtt_ns != 0 && (cc->min_ns == 0 || rtt_ns < cc->min_ns))
+		cc->min_ns = rtt_ns;
+	min = shortest(cc);
+	cc->high_ns = min == 0 ? UINT64_MAX : min + KX_MAX(min, KX_CC_QUEUE_NS);
+}
+
+/* Does every sample say that a queue stands? */
+static void queue_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
+{
+	if (rtt_ns == 0)
+		return;
+	if (rtt_ns <= cc->high_ns) {
+		cc->over_ns = 0;
+		return;
+	}
+	if (cc->over_ns == 0) {
+		cc->over_ns = KX_MAX(now_ns, UINT64_C(1));
+		cc->over_acked = cc->over_samples = 0;
+		return;
+	}
+	cc->over_samples++;
+	if (!cc->on && cc->over_samples >= OVER_SAMPLES && now_ns - cc->over_ns >= KX_CC_PERSIST_NS + srtt_ns)
+		congested(
+			cc, cc->over_acked * shortest(cc) / (now_ns - cc->over_ns), KX_CC_WINDOW_MAX, now_ns);
+}
+
+/* The fewer packets, the more of them must be lost: what single losses make of a few per cent is far below.
+ */
+static bool too_many(const struct kx_cc *cc, uint32_t all)
+{
+	uint32_t share = cc->on && !cc->start ? 2 * KX_CC_LOSS_SHARE : KX_CC_LOSS_SHARE;
+
+	return (all >= KX_CC_LOSS_PKTS && cc->lost > all / share) || (all >= 128 && cc->lost > all / 7) ||
+		(all >= 64 && cc->lost > all / 4);
+}
+
+static void losses_seen(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
+{
+	uint32_t all = cc->acked + cc->lost;
+	uint64_t span = KX_MAX(now_ns - cc->loss_ns, srtt_ns), window;
+	bool many = too_many(cc, all);
+
+	/* losses are told later than arrivals: a round trip of each must be in the count */
+	if ((all < KX_CC_LOSS_PKTS && !many) || span < 2 * srtt_ns)
+		return;
+	if (many && span < LOSS_AGE_NS) {
+		window = cc->on ? (uint64_t)cc->window_pkts * cc->acked / all * 15 / 16
+				: KX_MAX(cc->acked * srtt_ns / span, (uint64_t)KX_CC_WINDOW_START);
+		congested(cc, window, 0, now_ns);
+	}
+	cc->acked = cc->lost = 0;
+	cc->loss_ns = now_ns;
+}
+
+static void start_round_over(struct kx_cc *cc, uint64_t now_ns)
+{
+	if (cc->round_min_ns > cc->high_ns) {
+		congested(cc, cc->round_acked * shortest(cc) / KX_MAX(now_ns - cc->round_ns, UINT64_C(1)),
+			KX_CC_WINDOW_MAX, now_ns);
+	} else if (cc->limited) {
+		cc->window_pkts = clamp_window(2 * (uint64_t)cc->window_pkts);
+	}
+}
+
+static void follow(struct kx_cc *cc)
+{
+	uint64_t w = cc->window_pkts, min = shortest(cc), next;
+	uint64_t rtt = cc->round_min_ns > min + NOISE_NS ? cc->round_min_ns - NOISE_NS : min;
+
+	next = (w + w * min / KX_MAX(rtt, UINT64_C(1)) + QUEUE_PKTS + w / 16) / 2;
+	if (next > w) {
+		if (!cc->limited)
+			return;
+		if (cc->step_pkts < KX_CC_WINDOW_MAX) /* after losses: with care */
+			next = KX_MIN(next, w + KX_MIN((uint64_t)++cc->step_pkts, 1 + w / 32));
+	}
+	cc->window_pkts = clamp_window(next);
+}
+
+/* Once a round trip. */
+static void round_over(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
+{
+	if (cc->round_min_ns == UINT64_MAX || now_ns - cc->round_ns < KX_MAX(srtt_ns, ROUND_MIN_NS))
+		return;
+	if (cc->start)
+		start_round_over(cc, now_ns);
+	else
+		follow(cc);
+	cc->dip -= cc->dip > 0;
+	start_round(cc, now_ns);
+	if (cc->window_pkts >= KX_CC_WINDOW_MAX ||
+		now_ns - cc->used_ns >= (cc->start ? START_ENDS_NS : CONTROL_ENDS_NS))
+		set_off(cc);
+}
+
+void kx_cc_acked_slow(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
+{
+	shortest_seen(cc, rtt_ns, now_ns);
+	queue_seen(cc, rtt_ns, srtt_ns, now_ns);
+	losses_seen(cc, srtt_ns != 0 ? srtt_ns : SRTT_GUESS_NS, now_ns);
+	if (!cc->on)
+		return;
+	if (rtt_ns != 0)
+		cc->round_min_ns = KX_MIN(cc->round_min_ns, rtt_ns);
+	round_over(cc, srtt_ns, now_ns);
+}
+
+bool kx_cc_may_slow(struct kx_cc *cc, uint64_t under_way_pkts, uint64_t srtt_ns, uint64_t now_ns)
+{
+	uint64_t window = KX_MAX(cc->window_pkts >> (cc->dip > 0 ? 2 : 0), (uint32_t)KX_CC_WINDOW_MIN);
+
+	if (under_way_pkts >= window) {
+		cc->limited = true;
+		cc->used_ns = now_ns;
+		cc->pace_ns = 0; /* an acknowledgement goes on */
+		return false;
+	}
+	if (cc->quota > 0 || srtt_ns == 0) /* nothing to measure a pace by */
+		return true;
+	if (now_ns < cc->pace_ns)
+		return false;
+	cc->pace_ns = now_ns + KX_MAX(srtt_ns / 8, PACE_MIN_NS);
+	cc->quota = (uint32_t)KX_MIN(4 + 5 * window * (cc->pace_ns - now_ns) / (4 * srtt_ns), window);
+	return true;
+}
