@@ -43,6 +43,7 @@ static void move(struct kx_broker *b, struct session *s, const struct kx_frame *
 	s->path = *path;
 	s->path.datagram_bytes = datagram_bytes;
 	kx_rtt_init(&s->rtt);
+	kx_cc_init(&s->cc, b->now_ns);
 	s->timed_pkt = 0;
 	s->info.remote = f->remote; /* telemetry may read half of each: once, and it is only shown */
 	kx_count(&s->info.path_changes, 1);
