@@ -3,7 +3,7 @@
 # Build everything and run all tests, from a clean Debian 12 as root:
 #   tools/test.sh [--lint] [--unit] [--fuzz] [--smoke] [--only PATTERN]
 # Without parts: --unit --fuzz --smoke. PATTERN is an extended regular expression over names as printed, such as
-# 'unit/hist' or 'smoke/'. FUZZ_SECONDS (60) is the time for each fuzz target. One line a test; the last line is
+# 'unit/hist' or 'smoke/'. FUZZ_SECONDS (30) is the time for each fuzz target. One line a test; the last line is
 # `N passed, N failed, N skipped`; exit 1 when any failed. Logs are in build/test-logs/.
 set -u
 cd "$(dirname "$0")/.." || exit 2

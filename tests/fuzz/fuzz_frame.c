@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kx_wire.h"
+#include "wire_repair.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -79,48 +79,10 @@ static void walk_frame(const uint8_t *data, size_t bytes, const struct kx_frame_
 	}
 }
 
-/* Make the CRCs of the batches right, as far as they lie inside. */
-static void repair_batches(uint8_t *p, size_t rest, bool deliver)
-{
-	while (rest >= KX_BATCH_HDR_BYTES) {
-		struct kx_batch_hdr *b = (struct kx_batch_hdr *)p;
-
-		if (b->batch_bytes < KX_BATCH_HDR_BYTES || b->batch_bytes > rest || (b->batch_bytes & 7) != 0)
-			return;
-		b->data_crc = kx_batch_data_crc(b);
-		if (deliver)
-			b->header_crc = kx_batch_header_crc(b);
-		p += b->batch_bytes;
-		rest -= b->batch_bytes;
-	}
-}
-
-static void repair_frame(uint8_t *data, size_t bytes)
-{
-	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)data;
-	bool frag;
-	size_t head;
-
-	if (bytes < sizeof(*h))
-		return;
-	head = sizeof(*h) + 8u * h->ext_words;
-	frag = h->type == KX_PRODUCE_FRAG || h->type == KX_DELIVER_FRAG;
-	if (bytes < head + (frag ? sizeof(struct kx_frag) : 0))
-		return;
-	if (frag) {
-		struct kx_frag *f = (struct kx_frag *)(data + head);
-
-		f->frag_crc = kx_crc32c(0, f + 1, bytes - head - sizeof(*f));
-	}
-	if (h->type == KX_PRODUCE || h->type == KX_DELIVER)
-		repair_batches(data + head, bytes - head, h->type == KX_DELIVER);
-	kx_frame_seal(data, bytes);
-}
-
 static void fuzz_batch(uint8_t *data, size_t bytes, bool repair)
 {
 	if (repair)
-		repair_batches(data, bytes, false);
+		wire_repair_batches(data, bytes, false);
 	if (kx_batch_check(data, bytes, true) == KX_DROP_NONE)
 		require(kx_batch_check(data, bytes, false) == KX_DROP_NONE);
 	if (kx_batch_check(data, bytes, false) == KX_DROP_NONE)
@@ -132,7 +94,7 @@ static void fuzz_frame(uint8_t *data, size_t bytes, bool repair)
 	struct kx_frame_view view;
 
 	if (repair)
-		repair_frame(data, bytes);
+		wire_repair_frame(data, bytes);
 	if (kx_frame_check(data, bytes, KX_FROM_CLIENT, &view) == KX_DROP_NONE)
 		walk_frame(data, bytes, &view);
 	if (kx_frame_check(data, bytes, KX_FROM_BROKER, &view) == KX_DROP_NONE)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # tests/fuzz/run.sh [--build | TARGET...]: build the libFuzzer targets with ASan and UBSan (build-fuzz/) and run the
-# given ones, all when none is given, for FUZZ_SECONDS (60) each, from the seeds in corpus/<target>/. A target fails
+# given ones, all when none is given, for FUZZ_SECONDS (30) each, from the seeds in corpus/<target>/. A target fails
 # when it finds something (the input is kept in build-fuzz/findings/) or when it covers fewer edges than
 # coverage/<target>.min says.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 build="build-fuzz"
-seconds=${FUZZ_SECONDS:-60}
+seconds=${FUZZ_SECONDS:-30}
 
 build_targets() {
   # shellcheck disable=SC2054 # the comma is meson's

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "hostile_fields.h"
+#include "wire_repair.h"
+
+/* ---- the table */
+
+#define SIZE(s, f) ((uint32_t)sizeof(((struct s *)0)->f))
+#define HEAD(f)	   (uint32_t) offsetof(struct kx_frame_hdr, f), SIZE(kx_frame_hdr, f)
+#define BODY(s, f) (uint32_t)(sizeof(struct kx_frame_hdr) + offsetof(struct s, f)), SIZE(s, f)
+#define NEXT(before, s, f)                                                                                   \
+	(uint32_t)(sizeof(struct kx_frame_hdr) + sizeof(struct before) + offsetof(struct s, f)), SIZE(s, f)
+#define BYTE(s, f, i) (uint32_t)(sizeof(struct kx_frame_hdr) + offsetof(struct s, f) + (i)), 1
+#define NEXT_BYTE(b, s, f)                                                                                   \
+	(uint32_t)(sizeof(struct kx_frame_hdr) + sizeof(struct b) + offsetof(struct s, f)), 1
+#define U64    UINT64_MAX
+#define U32    UINT32_MAX
+#define U16    UINT16_MAX
+#define FIELD  KX_DROP_FRAME_FIELD
+#define LENGTH KX_DROP_FRAME_LENGTH
+#define ANY    HOSTILE_ANY
+#define NONE   KX_DROP_NONE /* nothing lies outside */
+/* The receipt of a frame whose next_pkt is 1; `high`: of next_pkt, `low`: of largest_pkt. */
+#define RECEIPT(type, high, low)                                                                             \
+	{type, "next_pkt", BODY(kx_receipt, next_pkt), 1, high, FIELD},                                      \
+		{type, "largest_pkt", BODY(kx_receipt, largest_pkt), low, KX_ACK_WINDOW_PKTS, FIELD},        \
+		{type, "limit_pkt", BODY(kx_receipt, limit_pkt), 0, U64, NONE},                              \
+		{type, "limit_bytes", BODY(kx_receipt, limit_bytes), 0, U64, NONE},                          \
+		{type, "ack_delay_ns", BODY(kx_receipt, ack_delay_ns), 0, U32, NONE},                        \
+	{                                                                                                    \
+		type, "blocked", BODY(kx_receipt, blocked), 0, KX_BLOCKED_DISK, FIELD                        \
+	}
+
+const struct hostile_field hostile_fields[] = {
+	{0, "version", HEAD(version), 1, 1, KX_DROP_FRAME_VERSION},
+	{0, "ext_words", HEAD(ext_words), 0, 0, ANY},
+	{HOSTILE_SESSION, "conn_id", HEAD(conn_id), 1, U64, FIELD},
+	{HOSTILE_SESSION, "pkt_no", HEAD(pkt_no), 1, U64, FIELD},
+	{HOSTILE_SESSION, "floor_delta", HEAD(floor_delta), 0, HOSTILE_NEXT_PKT, FIELD},
+	{HOSTILE_SESSION, "handle", HEAD(handle), 0, 0, FIELD},
+
+	{KX_HELLO, "conn_id", HEAD(conn_id), 0, 0, FIELD},
+	{KX_HELLO, "pkt_no", HEAD(pkt_no), 0, 0, FIELD},
+	{KX_HELLO, "floor_delta", HEAD(floor_delta), 0, 0, FIELD},
+	{KX_HELLO, "handle", HEAD(handle), 0, 0, FIELD},
+	{KX_HELLO, "client_nonce", BODY(kx_hello, client_nonce), 0, U64, NONE},
+	{KX_HELLO, "version_min", BODY(kx_hello, version_min), 1, 1, FIELD},
+	{KX_HELLO, "version_max", BODY(kx_hello, version_max), 1, 255, FIELD},
+	{KX_HELLO, "zero", BYTE(kx_hello, zero, 5), 0, 0, FIELD},
+	{KX_HELLO, "client_time", BODY(kx_hello, client_time), 0, U64, NONE},
+	{KX_HELLO, "padding", KX_HELLO_BYTES - 8, 8, 0, 0, FIELD},
+
+	{KX_AUTH, "conn_id", HEAD(conn_id), 0, 0, FIELD},
+	{KX_AUTH, "pkt_no", HEAD(pkt_no), 0, 0, FIELD},
+	{KX_AUTH, "handle", HEAD(handle), 0, 0, FIELD},
+	{KX_AUTH, "method", BODY(kx_auth, method), KX_AUTH_NONE, KX_AUTH_TICKET, FIELD},
+	{KX_AUTH, "principal_bytes", BODY(kx_auth, principal_bytes), 0, KX_PRINCIPAL_NAME_MAX, FIELD},
+	{KX_AUTH, "datagram_bytes", BODY(kx_auth, datagram_bytes), KX_DATAGRAM_MIN_BYTES, U16, FIELD},
+	{KX_AUTH, "protect", BODY(kx_auth, protect), KX_PROTECT_PLAIN, KX_PROTECT_AEAD, FIELD},
+	{KX_AUTH, "zero", BYTE(kx_auth, zero, 2), 0, 0, FIELD},
+	{KX_AUTH, "mac", BYTE(kx_auth, mac, 31), 0, 0, FIELD},
+	{KX_AUTH, "ticket", BYTE(kx_auth, ticket, 79), 0, 0, FIELD},
+	{KX_AUTH, "principal", BYTE(kx_auth, principal, 0), 0, 0, FIELD},
+	{KX_AUTH, "producer_id", BODY(kx_auth, producer_id), 0, U64, NONE},
+	{KX_AUTH, "padding", KX_HELLO_BYTES - 8, 8, 0, 0, FIELD},
+
+	{KX_CLOSE, "code", BODY(kx_close, code), 0, U32, NONE},
+	{KX_CLOSE, "zero", BODY(kx_close, zero), 0, 0, FIELD},
+
+	{KX_PING, "token", BODY(kx_ping, token), 0, U64, NONE},
+	{KX_PING, "client_time", BODY(kx_ping, client_time), 0, U64, NONE},
+
+	RECEIPT(KX_HEARTBEAT, 2, 0),
+	{KX_HEARTBEAT, "range_count", BODY(kx_receipt, range_count), 0, 0, FIELD},
+	{KX_HEARTBEAT, "entry_count", BODY(kx_receipt, entry_count), 0, 0, LENGTH},
+
+	{KX_METADATA_REQ, "request_id", BODY(kx_metadata_req, request_id), 0, U32, NONE},
+	{KX_METADATA_REQ, "first_index", BODY(kx_metadata_req, first_index), 0, U16, NONE},
+	{KX_METADATA_REQ, "topic_bytes", BODY(kx_metadata_req, topic_bytes), 4, KX_TOPIC_NAME_MAX, FIELD},
+	{KX_METADATA_REQ, "zero", BODY(kx_metadata_req, zero), 0, 0, FIELD},
+	{KX_METADATA_REQ, "topic", BYTE(kx_metadata_req, topic, 63), 0, 0, FIELD},
+
+	{KX_TOPICS_REQ, "request_id", BODY(kx_topics_req, request_id), 0, U32, NONE},
+	{KX_TOPICS_REQ, "first_index", BODY(kx_topics_req, first_index), 0, U32, NONE},
+
+	{KX_SUBSCRIBE, "request_id", BODY(kx_subscribe, request_id), 0, U32, NONE},
+	{KX_SUBSCRIBE, "partition", BODY(kx_subscribe, partition), 0, U32, NONE},
+	{KX_SUBSCRIBE, "start_offset", BODY(kx_subscribe, start_offset), 0, U64, NONE},
+	{KX_SUBSCRIBE, "limit_bytes", BODY(kx_subscribe, limit_bytes), 0, U64, NONE},
+	{KX_SUBSCRIBE, "sub_id", BODY(kx_subscribe, sub_id), 1, U32, FIELD},
+	{KX_SUBSCRIBE, "zero", BODY(kx_subscribe, zero), 0, 0, FIELD},
+
+	{KX_UNSUBSCRIBE, "request_id", BODY(kx_unsubscribe, request_id), 0, U32, NONE},
+	{KX_UNSUBSCRIBE, "sub_id", BODY(kx_unsubscribe, sub_id), 1, U32, FIELD},
+
+	{KX_PRODUCE, "header_crc", BODY(kx_batch_hdr, header_crc), 0, 0, FIELD},
+	{KX_PRODUCE, "log_epoch", BODY(kx_batch_hdr, log_epoch), 0, 0, FIELD},
+	{KX_PRODUCE, "base_offset", BODY(kx_batch_hdr, base_offset), 0, 0, FIELD},
+	{KX_PRODUCE, "append_time_ns", BODY(kx_batch_hdr, append_time_ns), 0, 0, FIELD},
+	{KX_PRODUCE, "batch_bytes", BODY(kx_batch_hdr, batch_bytes), 88, 88, ANY},
+	{KX_PRODUCE, "format", BODY(kx_batch_hdr, format), KX_BATCH_FORMAT, KX_BATCH_FORMAT,
+		KX_DROP_BATCH_FORMAT},
+	{KX_PRODUCE, "attrs", BODY(kx_batch_hdr, attrs), 0, 0, KX_DROP_BATCH_FORMAT},
+	{KX_PRODUCE, "record_count", BODY(kx_batch_hdr, record_count), 1, 1, KX_DROP_BATCH_COUNT},
+	{KX_PRODUCE, "partition", BODY(kx_batch_hdr, partition), 0, U32, NONE},
+	{KX_PRODUCE, "producer_id", BODY(kx_batch_hdr, producer_id), 0, U64, NONE},
+	{KX_PRODUCE, "producer_epoch", BODY(kx_batch_hdr, producer_epoch), 0, U32, NONE},
+	{KX_PRODUCE, "zero", BODY(kx_batch_hdr, zero), 0, 0, KX_DROP_BATCH_FORMAT},
+	{KX_PRODUCE, "first_seq", BODY(kx_batch_hdr, first_seq), 0, U64, NONE},
+	{KX_PRODUCE, "stream_key", BODY(kx_batch_hdr, stream_key), 0, U64, NONE},
+	{KX_PRODUCE, "value_bytes", NEXT(kx_batch_hdr, kx_record_hdr, value_bytes), 1, 8, ANY},
+	{KX_PRODUCE, "key_bytes", NEXT(kx_batch_hdr, kx_record_hdr, key_bytes), 0, 0, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "flags of record", NEXT(kx_batch_hdr, kx_record_hdr, flags), 0, 0, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "header_count", NEXT(kx_batch_hdr, kx_record_hdr, header_count), 0, 0,
+		KX_DROP_BATCH_RECORD},
+
+	{KX_PRODUCE_FRAG, "partition", BODY(kx_frag, partition), 0, U32, NONE},
+	{KX_PRODUCE_FRAG, "batch_bytes", BODY(kx_frag, batch_bytes), 1536, 1536, FIELD},
+	{KX_PRODUCE_FRAG, "frag_offset", BODY(kx_frag, frag_offset), 0, 0, FIELD},
+	{KX_PRODUCE_FRAG, "frag_bytes", BODY(kx_frag, frag_bytes), 512, 512, LENGTH},
+	{KX_PRODUCE_FRAG, "first", BODY(kx_frag, first), 0, U64, NONE},
+	{KX_PRODUCE_FRAG, "part_bytes", BODY(kx_frag, part_bytes), 512, 512, FIELD},
+
+	RECEIPT(KX_RX_ACK, 3, 2),
+	{KX_RX_ACK, "range_count", BODY(kx_receipt, range_count), 1, 1, LENGTH},
+	{KX_RX_ACK, "entry_count", BODY(kx_receipt, entry_count), 0, 0, FIELD},
+	{KX_RX_ACK, "start", NEXT(kx_receipt, kx_ack_range, start), 1, 3, FIELD},
+	{KX_RX_ACK, "count", NEXT(kx_receipt, kx_ack_range, count), 1, 3, FIELD},
+
+	{KX_NAK, "entry_count", BODY(kx_nak, entry_count), 2, 2, LENGTH},
+	{KX_NAK, "zero", BODY(kx_nak, zero), 0, 0, FIELD},
+	{KX_NAK, "handle", NEXT(kx_nak, kx_nak_entry, handle), 1, U32, FIELD},
+	{KX_NAK, "kind", NEXT(kx_nak, kx_nak_entry, kind), KX_NAK_OFFSETS, KX_NAK_OFFSETS, FIELD},
+	{KX_NAK, "first", NEXT(kx_nak, kx_nak_entry, first), 0, 2, FIELD},
+	{KX_NAK, "last", NEXT(kx_nak, kx_nak_entry, last), 1, U64, FIELD},
+
+	RECEIPT(KX_CREDIT, 2, 0),
+	{KX_CREDIT, "range_count", BODY(kx_receipt, range_count), 0, 0, FIELD},
+	{KX_CREDIT, "entry_count", BODY(kx_receipt, entry_count), 1, 1, LENGTH},
+	{KX_CREDIT, "sub_id", NEXT(kx_receipt, kx_credit_entry, sub_id), 1, U32, FIELD},
+	{KX_CREDIT, "zero", NEXT(kx_receipt, kx_credit_entry, zero), 0, 0, FIELD},
+	{KX_CREDIT, "next_offset", NEXT(kx_receipt, kx_credit_entry, next_offset), 1, U64, FIELD},
+	{KX_CREDIT, "limit_bytes", NEXT(kx_receipt, kx_credit_entry, limit_bytes), 0, U64, NONE},
+	{KX_CREDIT, "done_offset", NEXT(kx_receipt, kx_credit_entry, done_offset), 0, 2, FIELD},
+};
+const unsigned int hostile_field_count = KX_DIM(hostile_fields);
+
+const uint8_t hostile_types[] = {KX_HELLO, KX_AUTH, KX_CLOSE, KX_PING, KX_HEARTBEAT, KX_METADATA_REQ,
+	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK,
+	KX_CREDIT};
+const unsigned int hostile_type_count = KX_DIM(hostile_types);
+
+/* ---- valid frames */
+
+struct rig_session hostile_session(struct rig *r, uint16_t port)
+{
+	struct rig_session s = rig_connect(r, 7, port);
+	uint64_t seq = 0;
+
+	rig_subscribe(&s, HOSTILE_PARTITION, HOSTILE_SUB, KX_OFFSET_NOW, UINT64_C(1) << 40);
+	assert_int_equal(rig_produce(&s, 0, HOSTILE_PARTITION, seq, HOSTILE_RECORDS, 0), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_true(rig_count(r, KX_DELIVER) > 0);
+	assert_int_equal(s.next_pkt, HOSTILE_NEXT_PKT);
+	rig_forget(r);
+	return s;
+}
+
+static uint32_t put(uint8_t *at, const void *body, uint32_t bytes)
+{
+	memcpy(at, body, bytes);
+	return bytes;
+}
+
+static uint32_t build_hello(uint8_t *at)
+{
+	struct kx_hello *b = (struct kx_hello *)at;
+
+	b->client_nonce[0] = 99;
+	b->version_min = b->version_max = KX_WIRE_VERSION;
+	return KX_HELLO_BYTES - sizeof(struct kx_frame_hdr);
+}
+
+static uint32_t build_auth(uint8_t *at)
+{
+	struct kx_auth *b = (struct kx_auth *)at;
+
+	b->client_nonce[0] = 99;
+	b->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
+	return KX_HELLO_BYTES - sizeof(struct kx_frame_hdr);
+}
+
+static uint32_t build_produce(const struct rig_session *s, uint8_t *at)
+{
+	struct kx_batch_writer w;
+
+	kx_batch_begin(&w, at, 88, HOSTILE_PARTITION, s->producer_id, s->producer_epoch, HOSTILE_RECORDS, 0);
+	memset(kx_batch_claim(&w, 8), 1, 8);
+	return kx_batch_end(&w);
+}
+
+/* The first part of three. */
+static uint32_t build_frag(const struct rig_session *s, uint8_t *at)
+{
+	uint64_t batch[1536 / 8];
+	struct kx_frag *f = (struct kx_frag *)at;
+	struct kx_batch_writer w;
+
+	kx_batch_begin(&w, (uint8_t *)batch, sizeof(batch), HOSTILE_FRAG_PART, s->producer_id,
+		s->producer_epoch, 0, 0);
+	memset(kx_batch_claim(&w, sizeof(batch) - 80), 2, sizeof(batch) - 80);
+	*f = (struct kx_frag){.partition = HOSTILE_FRAG_PART,
+		.batch_bytes = kx_batch_end(&w),
+		.frag_bytes = 512,
+		.part_bytes = 512};
+	memcpy(f + 1, batch, 512);
+	return sizeof(*f) + 512;
+}
+
+static uint32_t build_rx_ack(uint8_t *at)
+{
+	struct {
+		struct kx_receipt r;
+		struct kx_ack_range range;
+	} b = {{.next_pkt = 1, .largest_pkt = 4, .range_count = 1}, {1, 1}};
+
+	return put(at, &b, sizeof(b));
+}
+
+/* Two entries: the second shows that a wrong first one is not the whole frame. */
+static uint32_t build_nak(const struct rig_session *s, uint8_t *at)
+{
+	uint64_t end = s->rig->offsets[HOSTILE_PARTITION].next_offset;
+	struct {
+		struct kx_nak n;
+		struct kx_nak_entry e[2];
+	} b = {{.entry_count = 2},
+		{{HOSTILE_SUB, KX_NAK_OFFSETS, 1, 2}, {HOSTILE_SUB, KX_NAK_OFFSETS, end - 1, end - 1}}};
+
+	return put(at, &b, sizeof(b));
+}
+
+static uint32_t build_credit(uint8_t *at)
+{
+	struct {
+		struct kx_receipt r;
+		struct kx_credit_entry e;
+	} b = {{.next_pkt = 1, .largest_pkt = 1, .entry_count = 1},
+		{.sub_id = HOSTILE_SUB, .next_offset = 2, .limit_bytes = 1 << 16, .done_offset = 1}};
+
+	return put(at, &b, sizeof(b));
+}
+
+static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
+{
+	switch (type) {
+	case KX_HELLO:
+		return build_hello(at);
+	case KX_AUTH:
+		return build_auth(at);
+	case KX_CLOSE:
+		return put(at, &(struct kx_close){0}, sizeof(struct kx_close));
+	case KX_PING:
+		return put(at, &(struct kx_ping){1, 2}, sizeof(struct kx_ping));
+	case KX_HEARTBEAT:
+		return put(
+			at, &(struct kx_receipt){.next_pkt = 1, .largest_pkt = 1}, sizeof(struct kx_receipt));
+	case KX_METADATA_REQ:
+		return put(at, &(struct kx_metadata_req){.topic_bytes = 4, .topic = "trim"},
+			sizeof(struct kx_metadata_req));
+	case KX_TOPICS_REQ:
+		return put(at, &(struct kx_topics_req){1, 0}, sizeof(struct kx_topics_req));
+	case KX_SUBSCRIBE:
+		return put(at, &(struct kx_subscribe){.request_id = 2, .sub_id = 2, .limit_bytes = 4096},
+			sizeof(struct kx_subscribe));
+	case KX_UNSUBSCRIBE:
+		return put(at, &(struct kx_unsubscribe){3, 77}, sizeof(struct kx_unsubscribe));
+	case KX_PRODUCE:
+		return build_produce(s, at);
+	case KX_PRODUCE_FRAG:
+		return build_frag(s, at);
+	case KX_RX_ACK:
+		return build_rx_ack(at);
+	case KX_NAK:
+		return build_nak(s, at);
+	case KX_CREDIT:
+		return build_credit(at);
+	default:
+		fail_msg("no valid frame of type %u", type);
+		return 0;
+	}
+}
+
+uint32_t hostile_build(struct rig_session *s, uint8_t type, uint64_t *frame)
+{
+	bool setup = hostile_setup_type(type);
+	uint8_t *at;
+	uint32_t bytes;
+
+	memset(frame, 0, HOSTILE_FRAME_BYTES);
+	at = kx_frame_begin((uint8_t *)frame, (enum kx_frame_type)type, setup ? 0 : s->conn_id,
+		setup ? 0 : s->next_pkt, 0, 0);
+	bytes = (uint32_t)sizeof(struct kx_frame_hdr) + build_body(s, type, at);
+	wire_repair_frame((uint8_t *)frame, bytes);
+	return bytes;
+}
+
+bool hostile_works(struct rig_session *s, uint64_t *next_seq)
+{
+	struct rig *r = s->rig;
+	uint64_t offset, in, out;
+	bool stored, delivered = false;
+
+	rig_turn(r, 1000); /* what came before is answered */
+	rig_forget(r);
+	offset = r->offsets[HOSTILE_PARTITION].next_offset;
+	in = kx_broker_counters(r->broker)->messages_in;
+	if (rig_produce(s, 0, HOSTILE_PARTITION, *next_seq, 2, 0) != KX_DROP_NONE)
+		return false;
+	*next_seq += 2;
+	rig_turn(r, 1000);
+	stored = kx_broker_counters(r->broker)->messages_in == in + 2 &&
+		r->offsets[HOSTILE_PARTITION].next_offset == offset + 2;
+	for (unsigned int i = 0; rig_find(r, KX_DELIVER, i) != NULL; i++) {
+		const struct kx_frame_hdr *h = rig_find(r, KX_DELIVER, i);
+		const struct kx_batch_hdr *b = rig_body(h);
+
+		delivered |= h->conn_id == s->conn_id && h->handle == HOSTILE_SUB && b->base_offset <= offset;
+	}
+	out = rig_count(r, KX_COMMIT_ACK);
+	rig_forget(r);
+	return stored && delivered && out == 1;
+}
