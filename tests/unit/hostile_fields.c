@@ -147,12 +147,14 @@ const struct hostile_field hostile_fields[] = {
 	{KX_CREDIT, "next_offset", NEXT(kx_receipt, kx_credit_entry, next_offset), 1, U64, FIELD},
 	{KX_CREDIT, "limit_bytes", NEXT(kx_receipt, kx_credit_entry, limit_bytes), 0, U64, NONE},
 	{KX_CREDIT, "done_offset", NEXT(kx_receipt, kx_credit_entry, done_offset), 0, 2, FIELD},
+
+	{KX_PATH_RESPONSE, "token", BODY(kx_path_token, token), 0, U64, NONE},
 };
 const unsigned int hostile_field_count = KX_DIM(hostile_fields);
 
 const uint8_t hostile_types[] = {KX_HELLO, KX_AUTH, KX_CLOSE, KX_PING, KX_HEARTBEAT, KX_METADATA_REQ,
 	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK,
-	KX_CREDIT};
+	KX_CREDIT, KX_PATH_RESPONSE};
 const unsigned int hostile_type_count = KX_DIM(hostile_types);
 
 /* ---- valid frames */
@@ -290,6 +292,8 @@ static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
 		return build_nak(s, at);
 	case KX_CREDIT:
 		return build_credit(at);
+	case KX_PATH_RESPONSE:
+		return put(at, &(struct kx_path_token){{1}}, sizeof(struct kx_path_token));
 	default:
 		fail_msg("no valid frame of type %u", type);
 		return 0;

@@ -142,7 +142,8 @@ static enum kx_drop wanted_of(uint8_t type, enum state state, const struct hosti
 	if (type == KX_AUTH)
 		return state == COOKIE_SENT ? ANY_NAMED : KX_DROP_COOKIE_BAD;
 	if (state == ANOTHERS && strcmp(f->name, "conn_id") != 0)
-		return KX_DROP_CONN_PATH;
+		return type == KX_PATH_RESPONSE && strcmp(f->name, "pkt_no") != 0 ? KX_DROP_PATH_TOKEN
+										  : KX_DROP_CONN_PATH;
 	return state == OPEN ? ANY_NAMED : KX_DROP_CONN_UNKNOWN;
 }
 
