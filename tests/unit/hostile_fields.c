@@ -314,11 +314,24 @@ uint32_t hostile_build(struct rig_session *s, uint8_t type, uint64_t *frame)
 	return bytes;
 }
 
+/* Everything came and the application is done with it. */
+static bool acknowledge(struct rig_session *s, uint64_t largest_pkt)
+{
+	uint64_t end = s->rig->offsets[HOSTILE_PARTITION].next_offset;
+	struct {
+		struct kx_receipt r;
+		struct kx_credit_entry e;
+	} b = {{.next_pkt = largest_pkt + 1, .largest_pkt = largest_pkt, .entry_count = 1},
+		{.sub_id = HOSTILE_SUB, .next_offset = end, .done_offset = end}};
+
+	return rig_send(s, KX_CREDIT, &b, sizeof(b)) == KX_DROP_NONE;
+}
+
 bool hostile_works(struct rig_session *s, uint64_t *next_seq)
 {
 	struct rig *r = s->rig;
-	uint64_t offset, in, out;
-	bool stored, delivered = false;
+	uint64_t offset, in, largest = 0;
+	bool stored, committed, delivered = false;
 
 	rig_turn(r, 1000); /* what came before is answered */
 	rig_forget(r);
@@ -330,13 +343,16 @@ bool hostile_works(struct rig_session *s, uint64_t *next_seq)
 	rig_turn(r, 1000);
 	stored = kx_broker_counters(r->broker)->messages_in == in + 2 &&
 		r->offsets[HOSTILE_PARTITION].next_offset == offset + 2;
-	for (unsigned int i = 0; rig_find(r, KX_DELIVER, i) != NULL; i++) {
-		const struct kx_frame_hdr *h = rig_find(r, KX_DELIVER, i);
-		const struct kx_batch_hdr *b = rig_body(h);
+	for (unsigned int i = 0; i < r->sent_count; i++) {
+		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)r->sent[i].data;
 
-		delivered |= h->conn_id == s->conn_id && h->handle == HOSTILE_SUB && b->base_offset <= offset;
+		if (h->conn_id != s->conn_id)
+			continue;
+		largest = KX_MAX(largest, h->pkt_no);
+		if (h->type == KX_DELIVER && h->handle == HOSTILE_SUB)
+			delivered |= ((const struct kx_batch_hdr *)rig_body(h))->base_offset <= offset;
 	}
-	out = rig_count(r, KX_COMMIT_ACK);
+	committed = rig_count(r, KX_COMMIT_ACK) == 1;
 	rig_forget(r);
-	return stored && delivered && out == 1;
+	return stored && committed && delivered && acknowledge(s, largest);
 }
