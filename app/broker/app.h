@@ -75,6 +75,8 @@ struct app {
 	struct kx_worker_fabric *fabric;
 	struct kx_tsc_clock clock;
 	struct kx_auth_secrets secrets;
+	struct kx_auth_principals *principals;
+	struct kx_audit *audit[KX_WORKER_LCORES_MAX];
 	uint64_t boot_id;
 	uint64_t next_producer_id;
 	struct kx_partition_offsets *offsets;
@@ -138,6 +140,14 @@ int app_control_prepare(struct app *app);
 /** Sleep until a signal says stop. */
 void app_control_loop(struct app *app);
 void app_control_close(struct app *app);
+
+/* audit.c: who was let in and who was not, as lines. */
+/** Read the key files; before EAL, so that a wrong one is known at once. */
+int app_audit_load(struct app *app);
+int app_audit_create(struct app *app);
+/** Once a tick of the control lcore: print what came, within [auth] audit_per_s. */
+void app_audit_tick(struct app *app);
+void app_audit_free(struct app *app);
 
 /* report.c */
 void app_report_start(const struct app *app);

@@ -82,12 +82,15 @@ void app_control_loop(struct app *app)
 
 		if (epoll_wait(app->epoll_fd, &ev, 1, -1) != 1)
 			continue;
-		if (ev.data.fd == app->signal_fd)
+		if (ev.data.fd == app->signal_fd) {
+			app_audit_tick(app);
 			return;
+		}
 		if (read(app->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks)) {
 			app_ports_tick(app);
 			look_at_links(app, up);
 			look_at_pools(app, warned);
+			app_audit_tick(app);
 		}
 	}
 }

@@ -37,6 +37,8 @@ static int make_shared(struct app *app)
 	if (err != 0)
 		return app_fail(app, "no random numbers: %s", kx_strerror(err));
 	app->next_producer_id = 1;
+	if (app_audit_create(app) != 0)
+		return -1;
 	app->offsets = aligned_alloc(KX_CACHE_LINE, bytes);
 	if (app->offsets == NULL)
 		return app_fail(app, "no memory for %u partitions", app->conf->partition_count);
@@ -122,6 +124,8 @@ static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_
 		.pool = l->pool,
 		.ports = ports,
 		.secrets = &app->secrets,
+		.principals = app->principals,
+		.audit = app->audit[i],
 		.boot_id = app->boot_id,
 		.next_producer_id = &app->next_producer_id,
 		.log_memory = l->log->addr,
@@ -282,4 +286,5 @@ void app_lcores_free(struct app *app)
 	free(app->offsets);
 	app->offsets = NULL;
 	kx_auth_secrets_wipe(&app->secrets);
+	app_audit_free(app);
 }

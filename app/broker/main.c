@@ -26,7 +26,9 @@ static int serve(struct app *app)
 	uint64_t leaked;
 	int err;
 
-	err = app_control_prepare(app);
+	err = app_audit_load(app);
+	if (err == 0)
+		err = app_control_prepare(app);
 	if (err == 0)
 		err = app_eal_start(app);
 	if (err == 0)
@@ -58,6 +60,7 @@ static int serve(struct app *app)
 		printf("leaked mbufs: %" PRIu64 "\n", leaked);
 	app_eal_stop(app);
 	app_control_close(app);
+	kx_auth_principals_destroy(app->principals);
 	return err != 0 ? APP_EXIT_USAGE : leaked != 0;
 }
 

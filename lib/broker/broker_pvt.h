@@ -23,6 +23,7 @@ struct session {
 	uint64_t conn_id; /* 0: free slot */
 	struct kx_addr remote;
 	struct kx_auth_protect *protect; /* NULL: plain frames */
+	const struct kx_auth_principal *principal;
 	uint64_t producer_id;
 	uint32_t producer_epoch;
 	uint32_t slot;
@@ -37,6 +38,7 @@ struct session {
 	bool gap_listed;  /* on the gap list: holes to NAK */
 	bool wait_listed; /* on the list of sessions waiting for room */
 	bool closing;
+	uint8_t key_index; /* which of its principal's keys it proved */
 	uint8_t blocked;
 	uint8_t tag_bytes; /* behind every frame */
 	uint16_t dirty_count;
@@ -69,6 +71,12 @@ struct session {
 	struct kx_session_info info;
 } KX_ALIGNED(KX_CACHE_LINE);
 
+/* What a repeated AUTH is answered with, and how it is known. */
+struct accept_kept {
+	uint8_t cookie[KX_COOKIE_BYTES];
+	struct kx_accept accept;
+};
+
 enum reassembly_state { RE_FREE = 0, RE_FILLING, RE_VERIFYING, RE_READY };
 /* One large batch on its way in. */
 struct reassembly {
@@ -94,6 +102,10 @@ struct kx_broker {
 	void *tx;
 	struct kx_topic_table topics;
 	struct kx_auth_ctx *auth;
+	const struct kx_auth_principals *principals;
+	struct kx_auth_principals *own_principals;	  /* when the configuration gave none */
+	struct kx_principal_counters *principal_counters; /* by number; one more for unknown names */
+	struct accept_kept *accepts;			  /* by session slot */
 	struct session *sessions;
 	struct kx_auth_protect *protects; /* by session slot; NULL: all sessions are plain */
 	uint32_t session_total, session_used, session_free;
@@ -126,6 +138,8 @@ struct kx_broker {
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
 	uint32_t burst;	       /* frames of the burst in hand */
 	uint32_t setup_left;
+	uint32_t setup_pressure; /* turns in a row that had too little of it */
+	bool setup_short;	 /* a set-up frame was dropped for want of it in this turn */
 	bool close_packet; /* the frame in hand was not taken, but must not come again: its number is closed
 			    */
 	bool stopping;
@@ -195,6 +209,21 @@ enum kx_drop path_frame(
 enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
 enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
 void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
+
+void setup_turn(struct kx_broker *b);
+
+/* ---- principal.c */
+int principals_create(struct kx_broker *b);
+void principals_destroy(struct kx_broker *b);
+/* Of a principal, or NULL: of nobody. */
+struct kx_principal_counters *principal_counters(struct kx_broker *b, const struct kx_auth_principal *p);
+/* An audit event of a session; topic: its index, or UINT32_MAX. */
+void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_what what, enum kx_code code,
+	uint32_t topic);
+void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth,
+	const struct kx_auth_principal *p, enum kx_code code);
+/* The session asked for a topic it may not use. */
+void access_denied(struct kx_broker *b, const struct session *s, uint32_t topic);
 
 /* ---- produce.c */
 enum kx_drop produce_frame(

@@ -19,13 +19,14 @@ static int tables_alloc(struct kx_broker *b)
 	b->ack_list = calloc(n, sizeof(uint32_t));
 	b->gap_list = calloc(n, sizeof(uint32_t));
 	b->wait_list = calloc(n, sizeof(uint32_t));
+	b->accepts = calloc(n, sizeof(*b->accepts));
 	b->drain_size = KX_MAX(b->topics.producer_count, 1);
 	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	b->residence = kx_hist_new();
-	if (b->session_next_free == NULL || b->active == NULL || b->ack_list == NULL || b->gap_list == NULL ||
-		b->wait_list == NULL || b->drain_list == NULL || b->dirty_parts == NULL ||
-		b->residence == NULL)
+	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL || b->ack_list == NULL ||
+		b->gap_list == NULL || b->wait_list == NULL || b->drain_list == NULL ||
+		b->dirty_parts == NULL || b->residence == NULL)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
 		return -ENOMEM;
@@ -80,6 +81,8 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 	if (rc == 0)
 		rc = tables_alloc(b);
 	if (rc == 0)
+		rc = principals_create(b);
+	if (rc == 0)
 		rc = kx_auth_create(config->secrets, config->boot_id, &b->auth);
 	if (rc != 0) {
 		kx_broker_destroy(b);
@@ -98,12 +101,14 @@ void kx_broker_destroy(struct kx_broker *b)
 	protect_destroy(b);
 	kx_topics_fini(&b->topics);
 	kx_auth_destroy(b->auth);
+	principals_destroy(b);
 	kx_map_fini(&b->conn_map);
 	kx_map_fini(&b->nonce_map);
 	kx_hist_free(b->residence);
 	free(b->sessions);
 	free(b->session_next_free);
 	free(b->active);
+	free(b->accepts);
 	free(b->ack_list);
 	free(b->gap_list);
 	free(b->drain_list);
@@ -118,7 +123,7 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 
 	b->now_ns = now_ns;
 	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
-	b->setup_left = b->config.conf->sessions.setup_per_turn;
+	setup_turn(b);
 	work = deliver_poll(b);
 	if (kx_unlikely(b->verifying != 0))
 		work += frag_poll(b);

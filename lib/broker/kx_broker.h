@@ -31,6 +31,10 @@ struct kx_broker_config {
 	uint32_t lcore_count;
 	uint64_t boot_id;		       /**< same for all lcores of one start, never 0 */
 	const struct kx_auth_secrets *secrets; /**< shared, immutable; must outlive the broker */
+	/** Who may connect and what they may do: kx_broker_principals_load(), shared, immutable; must outlive
+	 * the broker. NULL: the broker loads a table of its own. */
+	const struct kx_auth_principals *principals;
+	struct kx_audit *audit; /**< this lcore's ring of audit events, or NULL */
 	struct kx_transport
 		transport;   /**< ops: alloc, free, send, room, path_of, forward, send_slice are used */
 	uint8_t *log_memory; /**< region for log extents, owned by the caller, aligned to extent_bytes */
@@ -49,7 +53,16 @@ struct kx_broker_config {
 	uint32_t slice_min_bytes; /**< AUTO: delivery payloads from this size on go as slices when they may */
 };
 
-/** @return 0; -ENOMEM; -EINVAL (log memory smaller than the partitions of this lcore need) */
+/**
+ * Read the key files that the configuration names and compile its principals. Before the data lcores start.
+ * @param why gets one sentence that names the file or principal and what to do
+ * @return 0; what kx_key_load() and kx_auth_principals_create() return
+ */
+int kx_broker_principals_load(
+	const struct kx_conf *conf, struct kx_auth_principals **out, struct kx_text *why);
+
+/** @return 0; -ENOMEM; what kx_broker_principals_load() returns; -EINVAL (log memory smaller than the
+ * partitions of this lcore need) */
 int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **out);
 /** Only after the last turn. Frees sessions and tables; pins must have been released (kx_broker_pins() == 0).
  */
@@ -88,8 +101,9 @@ struct kx_session_info {
 	uint64_t duplicates, naks_sent, naks_received;
 	uint64_t path_changes; /**< how often its address was another, proven, one */
 	uint32_t subscriptions;
-	uint8_t blocked; /**< enum kx_blocked */
-	uint8_t protect; /**< enum kx_protect: of its frames */
+	uint32_t principal; /**< its number */
+	uint8_t blocked;    /**< enum kx_blocked */
+	uint8_t protect;    /**< enum kx_protect: of its frames */
 };
 /** Sessions are numbered by slot, 0..conf sessions.max-1. @return false for a free slot. */
 bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out);
@@ -115,6 +129,16 @@ struct kx_broker_counters {
 	uint64_t naks_sent, naks_received, acks_sent, trimmed_notices;
 	uint64_t path_challenges, path_changes;
 };
+
+/** Of one principal on this lcore. */
+struct kx_principal_counters {
+	uint64_t sessions; /**< open now */
+	uint64_t accepted; /**< sessions opened */
+	uint64_t refused;  /**< refused at set-up after a right cookie */
+	uint64_t denied;   /**< requests for topics it may not use */
+};
+/** By number, 0..conf principal_count-1; principal_count: of names that are nobody's. */
+const struct kx_principal_counters *kx_broker_principal_counters(const struct kx_broker *b, uint32_t id);
 const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b);
 /** Residence histogram (RX burst of a produce frame -> flush of its delivery). */
 const struct kx_hist *kx_broker_residence(const struct kx_broker *b);

@@ -48,6 +48,7 @@ static void move(struct kx_broker *b, struct session *s, const struct kx_frame *
 	s->info.remote = f->remote; /* telemetry may read half of each: once, and it is only shown */
 	kx_count(&s->info.path_changes, 1);
 	kx_count(&b->counters.path_changes, 1);
+	audit_session(b, s, KX_AUDIT_PATH, KX_CODE_OK, UINT32_MAX);
 }
 
 static enum kx_drop response(

@@ -92,6 +92,11 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 		return produce_refuse(b, s, v, partition, first_seq, KX_CODE_UNKNOWN_PARTITION, 0,
 			KX_DROP_PARTITION_UNKNOWN);
 	}
+	if (!kx_auth_allowed(s->principal->produce, p->topic)) {
+		access_denied(b, s, p->topic);
+		return produce_refuse(
+			b, s, v, partition, first_seq, KX_CODE_DENIED, 0, KX_DROP_ACCESS_DENIED);
+	}
 	if (p->block)
 		credit_join(s, p);
 	i = kx_producer_get(&b->topics, s->producer_id, s->producer_epoch, partition, b->now_ns,

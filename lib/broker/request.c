@@ -42,7 +42,11 @@ static void metadata(struct kx_broker *b, struct session *s, const struct kx_fra
 {
 	const struct kx_metadata_req *req = (const struct kx_metadata_req *)v->body;
 	int index = kx_conf_topic_find(b->config.conf, (const char *)req->topic, req->topic_bytes);
-	const struct kx_conf_topic *topic = index < 0 ? NULL : &b->config.conf->topics[index];
+	/* What it has no right to does not exist for it. */
+	const struct kx_conf_topic *topic =
+		index >= 0 && kx_auth_allowed(s->principal->either, (uint32_t)index)
+		? &b->config.conf->topics[index]
+		: NULL;
 	uint32_t fit = (session_room(s) - sizeof(struct kx_metadata)) / sizeof(struct kx_metadata_entry);
 	struct kx_metadata *body;
 	uint32_t n = 0, bytes;
@@ -70,36 +74,41 @@ static void metadata(struct kx_broker *b, struct session *s, const struct kx_fra
 	out_send(b, s, &o, bytes);
 }
 
+static void topics_entry(const struct kx_conf_topic *topic, struct kx_topics_entry *e)
+{
+	*e = (struct kx_topics_entry){.partition_count = (uint16_t)topic->partitions,
+		.durability = KX_MEMORY,
+		.overrun = topic->overrun == KX_CONF_BLOCK,
+		.name_bytes = (uint8_t)strlen(topic->name)};
+	memcpy(e->name, topic->name, e->name_bytes);
+}
+
+/* Topics are numbered as the principal sees them: without those it has no right to. */
 static void topics_list(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
 {
 	const struct kx_topics_req *req = (const struct kx_topics_req *)v->body;
 	const struct kx_conf *conf = b->config.conf;
 	uint32_t fit = (session_room(s) - sizeof(struct kx_topics)) / sizeof(struct kx_topics_entry);
-	uint32_t n = req->first_index < conf->topic_count ? conf->topic_count - req->first_index : 0;
-	struct kx_topics_entry *e;
+	uint32_t seen = 0, n = 0, bytes;
 	struct kx_topics *body;
-	uint32_t bytes;
 	struct out o;
 
-	n = KX_MIN(KX_MIN(fit, n), KX_ENTRIES_MAX);
-	bytes = (uint32_t)(sizeof(*body) + n * sizeof(*e));
-	if (!out_begin(b, s, KX_TOPICS, 0, bytes, &o))
+	fit = KX_MIN(KX_MIN(fit, conf->topic_count), KX_ENTRIES_MAX);
+	if (!out_begin(
+		    b, s, KX_TOPICS, 0, (uint32_t)(sizeof(*body) + fit * sizeof(struct kx_topics_entry)), &o))
 		return;
 	body = (struct kx_topics *)o.body;
+	for (uint32_t t = 0; t < conf->topic_count; t++) {
+		if (!kx_auth_allowed(s->principal->either, t))
+			continue;
+		if (seen++ >= req->first_index && n < fit)
+			topics_entry(&conf->topics[t], (struct kx_topics_entry *)(body + 1) + n++);
+	}
 	*body = (struct kx_topics){.request_id = req->request_id,
-		.topic_count = conf->topic_count,
+		.topic_count = seen,
 		.first_index = req->first_index,
 		.entry_count = n};
-	e = (struct kx_topics_entry *)(body + 1);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct kx_conf_topic *topic = &conf->topics[req->first_index + i];
-
-		e[i] = (struct kx_topics_entry){.partition_count = (uint16_t)topic->partitions,
-			.durability = KX_MEMORY,
-			.overrun = topic->overrun == KX_CONF_BLOCK,
-			.name_bytes = (uint8_t)strlen(topic->name)};
-		memcpy(e[i].name, topic->name, e[i].name_bytes);
-	}
+	bytes = (uint32_t)(sizeof(*body) + n * sizeof(struct kx_topics_entry));
 	out_send(b, s, &o, bytes);
 }
 
@@ -161,6 +170,11 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 		bool known = req->partition < b->config.conf->partition_count;
 
 		subscribed(b, s, req, known ? KX_CODE_NOT_OWNER : KX_CODE_UNKNOWN_PARTITION, NULL);
+		return KX_DROP_NONE;
+	}
+	if (!kx_auth_allowed(s->principal->consume, p->topic)) {
+		access_denied(b, s, p->topic);
+		subscribed(b, s, req, KX_CODE_DENIED, NULL);
 		return KX_DROP_NONE;
 	}
 	index = kx_sub_open(&b->topics, p, s->slot, req->sub_id);

@@ -78,8 +78,10 @@ static enum kx_drop setup_frame(struct kx_broker *b, const struct kx_frame *f, c
 {
 	if (b->stopping)
 		return KX_DROP_BROKER_STOPPING;
-	if (b->setup_left == 0)
+	if (b->setup_left == 0) {
+		b->setup_short = true;
 		return KX_DROP_SETUP_BUDGET;
+	}
 	b->setup_left--;
 	return v->hdr->type == KX_HELLO ? setup_hello(b, f, v) : setup_auth(b, f, v);
 }

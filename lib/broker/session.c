@@ -95,6 +95,7 @@ void session_close(struct kx_broker *b, struct session *s)
 	uint32_t last;
 
 	__atomic_store_n(&s->info.conn_id, 0, __ATOMIC_RELEASE);
+	kx_count(&principal_counters(b, s->principal)->sessions, (uint64_t)-1);
 	subs_close(b, s);
 	produce_abandon(b, s);
 	frag_drop_session(b, s);

@@ -48,17 +48,19 @@ enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const st
 	return KX_DROP_NONE;
 }
 
-static void accept_send(struct kx_broker *b, struct session *s)
+/* ACCEPT is made once: what it grants stays true, since limits never fall. */
+static void accept_make(struct kx_broker *b, const struct session *s, const struct kx_auth *auth,
+	const struct kx_auth_proof *proof)
 {
 	const struct kx_conf *conf = b->config.conf;
-	struct kx_auth_ticket ticket = {
-		.producer_id = s->producer_id, .producer_epoch = s->producer_epoch, .expires_ns = UINT64_MAX};
-	struct kx_accept *body;
-	struct out o;
+	struct kx_auth_ticket ticket = {.producer_id = s->producer_id,
+		.producer_epoch = s->producer_epoch,
+		.principal_id = s->principal->id,
+		.expires_ns = UINT64_MAX};
+	struct accept_kept *kept = &b->accepts[s->slot];
+	struct kx_accept *body = &kept->accept;
 
-	if (!out_begin_bare(b, KX_ACCEPT, 0, sizeof(*body), &o))
-		return;
-	body = (struct kx_accept *)o.body;
+	memcpy(kept->cookie, auth->cookie, sizeof(kept->cookie));
 	*body = (struct kx_accept){.conn_id = s->conn_id,
 		.boot_id = b->config.boot_id,
 		.producer_id = s->producer_id,
@@ -72,54 +74,153 @@ static void accept_send(struct kx_broker *b, struct session *s)
 		.heartbeat_ms = conf->sessions.heartbeat_ms,
 		.limit_pkt = s->limit_pkt,
 		.limit_bytes = s->limit_bytes,
-		.durability = KX_MEMORY};
+		.durability = KX_MEMORY,
+		.protect = s->info.protect,
+		.principal_id = s->principal->id};
 	memcpy(body->client_nonce, s->client_nonce, KX_NONCE_BYTES);
 	kx_auth_ticket_seal(b->auth, &ticket, body->ticket);
-	out_send_bare(b, &s->path, &o, sizeof(*body));
+	if (s->principal->has_key)
+		kx_auth_accept_mac(proof->secret, body, body->mac);
 }
 
-/* Identity of the new session: from the ticket of a sibling channel, or a producer id of its own. */
-static bool identify(struct kx_broker *b, const struct kx_auth *auth, struct kx_auth_ticket *id)
+static void accept_send(struct kx_broker *b, struct session *s)
 {
+	struct out o;
+
+	if (!out_begin_bare(b, KX_ACCEPT, 0, sizeof(struct kx_accept), &o))
+		return;
+	memcpy(o.body, &b->accepts[s->slot].accept, sizeof(struct kx_accept));
+	out_send_bare(b, &s->path, &o, sizeof(struct kx_accept));
+}
+
+/* Our ACCEPT was lost, or is on its way: no cryptography. */
+static enum kx_drop accept_again(
+	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_auth *auth)
+{
+	if (!kx_addr_equal(&s->remote, &f->remote))
+		return KX_DROP_CONN_PATH;
+	if (memcmp(b->accepts[s->slot].cookie, auth->cookie, KX_COOKIE_BYTES) != 0)
+		return KX_DROP_COOKIE_BAD;
+	accept_send(b, s);
+	return KX_DROP_NONE;
+}
+
+/* Who is it, and as which producer? KX_CODE_OK or why not. */
+static enum kx_code identify(struct kx_broker *b, const struct kx_auth *auth, struct kx_auth_proof *proof,
+	struct kx_auth_ticket *id)
+{
+	if (kx_auth_prove(b->principals, auth, proof) != 0)
+		return KX_CODE_AUTH;
 	if (auth->method == KX_AUTH_TICKET)
-		return kx_auth_ticket_open(b->auth, auth->ticket, b->now_ns, id) == 0;
-	if (auth->method != KX_AUTH_NONE)
-		return false;
-	id->producer_id = __atomic_fetch_add(b->config.next_producer_id, 1, __ATOMIC_RELAXED);
-	id->producer_epoch = 1;
-	return true;
+		return kx_auth_ticket_open(b->auth, auth->ticket, b->now_ns, id) == 0 &&
+				id->principal_id == proof->principal->id
+			? KX_CODE_OK
+			: KX_CODE_AUTH;
+	if (auth->protect != KX_PROTECT_PLAIN && !proof->principal->has_key)
+		return KX_CODE_DENIED;
+	return KX_CODE_OK;
+}
+
+static bool principal_full(struct kx_broker *b, const struct kx_auth_principal *p)
+{
+	return p->sessions_max != 0 && principal_counters(b, p)->sessions >= p->sessions_max;
+}
+
+/* The reason to drop for, and the answer. */
+static enum kx_drop not_accepted(struct kx_broker *b, const struct kx_frame *f, const struct kx_path *path,
+	const struct kx_auth *auth, const struct kx_auth_principal *p, enum kx_code code)
+{
+	enum kx_drop drop = code == KX_CODE_AUTH ? KX_DROP_AUTH_BAD
+		: code == KX_CODE_BUSY		 ? KX_DROP_PRINCIPAL_SESSIONS
+		: code == KX_CODE_SESSIONS_FULL	 ? KX_DROP_SESSIONS_FULL
+						 : KX_DROP_ACCESS_DENIED;
+
+	kx_count(&principal_counters(b, p)->refused, 1);
+	audit_refused(b, f, auth, p, code);
+	return refuse(b, path, auth->client_nonce, code, drop);
+}
+
+/* The session of a client that is who it says; NULL with the reason. */
+static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth,
+	const struct kx_auth_proof *proof, const struct kx_auth_ticket *id, enum kx_code *code)
+{
+	enum kx_protect protect = KX_MAX((enum kx_protect)auth->protect, proof->principal->protect);
+	struct session *s;
+
+	*code = principal_full(b, proof->principal) ? KX_CODE_BUSY : KX_CODE_SESSIONS_FULL;
+	s = *code == KX_CODE_BUSY ? NULL : session_open(b, auth->client_nonce, f);
+	if (s == NULL)
+		return NULL;
+	s->principal = proof->principal;
+	s->key_index = (uint8_t)proof->key_index;
+	s->info.principal = proof->principal->id;
+	kx_count(&principal_counters(b, s->principal)->sessions, 1);
+	if (session_protect(b, s, proof->secret, protect) != 0) {
+		*code = KX_CODE_UNPROTECTED;
+		session_close(b, s);
+		return NULL;
+	}
+	kx_count(&principal_counters(b, s->principal)->accepted, 1);
+	if (auth->method == KX_AUTH_TICKET) {
+		s->producer_id = id->producer_id;
+		s->producer_epoch = id->producer_epoch;
+	} else {
+		s->producer_id = __atomic_fetch_add(b->config.next_producer_id, 1, __ATOMIC_RELAXED);
+		s->producer_epoch = 1;
+	}
+	s->info.producer_id = s->producer_id;
+	s->path.datagram_bytes = session_datagram(&s->path, auth->datagram_bytes);
+	return s;
 }
 
 enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v)
 {
 	const struct kx_auth *auth = (const struct kx_auth *)v->body;
 	struct session *s = session_by_nonce(b, auth->client_nonce);
+	struct kx_auth_proof proof = {.principal = NULL};
 	struct kx_auth_ticket id = {0};
 	struct kx_path path;
+	enum kx_code code;
 
+	if (s != NULL)
+		return accept_again(b, s, f, auth);
 	if (b->ops->path_of(b->tx, f, &path) != 0)
 		return KX_DROP_TX_NO_NEIGHBOUR;
 	if (kx_auth_cookie_check(b->auth, auth->client_nonce, auth->broker_nonce, &f->remote, b->now_ns,
 		    b->config.conf->sessions.cookie_lifetime_ms * UINT64_C(1000000), auth->cookie) != 0)
 		return KX_DROP_COOKIE_BAD;
-	if (s != NULL) { /* our ACCEPT was lost */
-		if (!kx_addr_equal(&s->remote, &f->remote))
-			return KX_DROP_CONN_PATH;
-		accept_send(b, s);
-		return KX_DROP_NONE;
-	}
-	if (!identify(b, auth, &id))
-		return refuse(b, &path, auth->client_nonce, KX_CODE_AUTH, KX_DROP_AUTH_BAD);
-	s = session_open(b, auth->client_nonce, f);
+	/* What follows costs as much again as the cookie. */
+	b->setup_left -= b->setup_left != 0;
+	code = identify(b, auth, &proof, &id);
+	if (code == KX_CODE_OK)
+		s = open_proven(b, f, auth, &proof, &id, &code);
 	if (s == NULL)
-		return refuse(b, &path, auth->client_nonce, KX_CODE_SESSIONS_FULL, KX_DROP_SESSIONS_FULL);
-	s->producer_id = id.producer_id;
-	s->producer_epoch = id.producer_epoch;
-	s->info.producer_id = id.producer_id;
-	s->path.datagram_bytes = session_datagram(&s->path, auth->datagram_bytes);
+		return not_accepted(b, f, &path, auth, proof.principal, code);
 	credit_extend(b, s);
+	accept_make(b, s, auth, &proof);
+	explicit_bzero(proof.secret, sizeof(proof.secret));
+	audit_session(b, s, KX_AUDIT_ACCEPTED, KX_CODE_OK, UINT32_MAX);
 	accept_send(b, s);
 	return KX_DROP_NONE;
+}
+
+#define PRESSURE_ONE	8  /* so many short turns in a row: one set-up frame a turn */
+#define PRESSURE_FOURTH 64 /* so many: one in four turns */
+
+/* The budget of a turn. A flood that lasts gets less and less of it: what it takes, live sessions wait for.
+ */
+void setup_turn(struct kx_broker *b)
+{
+	uint32_t full = b->config.conf->sessions.setup_per_turn;
+
+	b->setup_pressure = b->setup_short ? b->setup_pressure + 1 : 0;
+	b->setup_short = false;
+	if (kx_likely(b->setup_pressure < PRESSURE_ONE))
+		b->setup_left = full;
+	else if (b->setup_pressure < PRESSURE_FOURTH)
+		b->setup_left = 1;
+	else
+		b->setup_left = b->setup_pressure % 4 == 0;
 }
 
 void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v)

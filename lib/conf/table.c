@@ -210,7 +210,8 @@ static const struct kx_conf_key keys[] = {
 	{KX_CONF_S_SESSIONS, COUNT(sessions, setup_per_turn, "frames", 1, 64, "4"),
 		.reason = "Handshake frames handled in one turn of the loop; the rest are dropped by name "
 			  "and come "
-			  "again. Each costs a few us of cryptography, which live traffic waits for."},
+			  "again. Each costs a few us of cryptography, which live traffic waits for; a flood "
+			  "that lasts gets less and less of it."},
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max_subscriptions, "subscriptions", 1, 65536, "1024"),
 		.reason = "Subscriptions of each data lcore, of all its sessions; reserved at start."},
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max_producers, "states", 1, 1048576, "4096"),

@@ -75,6 +75,7 @@ extern "C" {
 	X(AUTH_BAD, "auth_bad", "principal, MAC or ticket is not accepted")                                  \
 	X(SETUP_BUDGET, "setup_budget", "set-up work of this turn is used up; the client tries again")       \
 	X(SESSIONS_FULL, "sessions_full", "the session table is full")                                       \
+	X(PRINCIPAL_SESSIONS, "principal_sessions", "the principal has all the sessions it may")             \
 	/* lib/broker: sessions */                                                                           \
 	X(CONN_UNKNOWN, "conn_unknown", "connection id is unknown (RESET was answered)")                     \
 	X(CONN_PATH, "conn_path", "connection id came from an address that is not its own")                  \
@@ -85,6 +86,7 @@ extern "C" {
 	X(PKT_WINDOW, "pkt_window", "packet number beyond the receive window")                               \
 	/* lib/broker: produce */                                                                            \
 	X(PARTITION_UNKNOWN, "partition_unknown", "partition does not exist")                                \
+	X(ACCESS_DENIED, "access_denied", "not permitted to the session's principal")                        \
 	X(NOT_OWNER, "not_owner", "partition belongs to another data lcore (NOT_OWNER was answered)")        \
 	X(PRODUCER_FOREIGN, "producer_foreign", "producer id or epoch is not the session's")                 \
 	X(SEQ_DUPLICATE, "seq_duplicate", "all batches of the frame were stored before")                     \

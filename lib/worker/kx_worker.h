@@ -190,6 +190,8 @@ struct kx_worker_config {
 	struct rte_mempool *pool; /**< of this lcore: its RX queues and what it builds */
 	const struct kx_worker_port_conf *ports;
 	const struct kx_auth_secrets *secrets;
+	const struct kx_auth_principals *principals; /**< as in struct kx_broker_config */
+	struct kx_audit *audit;			     /**< this lcore's, or NULL */
 	uint64_t boot_id;
 	uint64_t *next_producer_id;
 	uint8_t *log_memory;

@@ -131,6 +131,8 @@ static int set_broker(struct kx_worker *w, const struct kx_worker_config *c)
 		.lcore_count = w->lcore_count,
 		.boot_id = c->boot_id,
 		.secrets = c->secrets,
+		.principals = c->principals,
+		.audit = c->audit,
 		.transport = {.ops = &kx_worker_transport_ops, .ctx = w},
 		.log_memory = c->log_memory,
 		.log_memory_bytes = c->log_memory_bytes,

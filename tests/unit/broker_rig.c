@@ -123,6 +123,7 @@ struct rig *rig_new_slices(
 	r->room = 1024;
 	r->producer_id = 100;
 	assert_int_equal(kx_auth_secrets_init(&r->secrets), 0);
+	assert_int_equal(kx_audit_create(&r->audit), 0);
 	assert_int_equal(posix_memalign((void **)&r->log_memory, r->conf->memory.extent_bytes,
 				 r->conf->memory.log_bytes),
 		0);
@@ -135,6 +136,7 @@ struct rig *rig_new_slices(
 		.lcore_count = lcore_count,
 		.boot_id = 77,
 		.secrets = &r->secrets,
+		.audit = r->audit,
 		.transport = {&rig_ops, r},
 		.log_memory = r->log_memory,
 		.log_memory_bytes = r->conf->memory.log_bytes,
@@ -163,6 +165,7 @@ void rig_free(struct rig *r)
 	assert_int_equal(kx_broker_pins(r->broker), 0);
 	kx_broker_destroy(r->broker);
 	rig_forget(r);
+	kx_audit_destroy(r->audit);
 	kx_conf_free(r->conf);
 	free(r->log_memory);
 	free(r->offsets);

@@ -20,6 +20,7 @@ struct rig {
 	struct kx_partition_offsets *offsets;
 	struct kx_ledger ledger;
 	struct kx_broker *broker;
+	struct kx_audit *audit;
 	uint8_t *log_memory;
 	uint64_t producer_id;
 	uint64_t now_ns;
