@@ -3,6 +3,8 @@
 
 #include "broker_pvt.h"
 
+#define GAPS_PER_POLL 32 /* sessions with holes looked at in a turn, round robin */
+
 void receipt_fill(struct kx_broker *b, struct session *s, struct kx_receipt *r)
 {
 	credit_extend(b, s);
@@ -63,22 +65,21 @@ static bool ack_receipt(struct kx_broker *b, struct session *s)
 
 static unsigned int acks_send(struct kx_broker *b)
 {
-	uint32_t n = b->ack_count, kept = 0;
+	struct session_list *l = &b->lists[LIST_ACK];
+	unsigned int sent = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		struct session *s = session_of(b, b->ack_list[i]);
-		bool done = s->dirty_count == 0 || ack_commit(b, s);
+	while (l->count > 0) {
+		struct session *s = session_of(b, l->slots[l->count - 1]);
 
-		if (done && (s->ack_now || s->gap_listed))
-			done = ack_receipt(b, s);
-		s->ack_due = !done;
-		if (done)
-			s->ack_now = false;
-		else
-			b->ack_list[kept++] = s->slot;
+		if (s->dirty_count != 0 && !ack_commit(b, s))
+			break; /* no buffer: nobody would get one in this turn */
+		if ((s->ack_now || listed(s, LIST_GAP)) && !ack_receipt(b, s))
+			break;
+		s->ack_now = false;
+		list_remove(b, LIST_ACK, s);
+		sent++;
 	}
-	b->ack_count = kept;
-	return n - kept;
+	return sent;
 }
 
 /* Before the first round trip is known, a guess that suits a network without disks in it. */
@@ -124,15 +125,13 @@ unsigned int ack_poll(struct kx_broker *b)
 {
 	unsigned int work = acks_send(b);
 
-	for (uint32_t i = 0; i < b->gap_count;) {
-		struct session *s = session_of(b, b->gap_list[i]);
+	uint32_t n = KX_MIN(b->lists[LIST_GAP].count, GAPS_PER_POLL);
 
-		if (nak_holes(b, s)) {
-			i++;
-			continue;
-		}
-		s->gap_listed = false;
-		b->gap_list[i] = b->gap_list[--b->gap_count];
+	for (uint32_t i = 0; i < n; i++) {
+		struct session *s = list_pop(b, LIST_GAP);
+
+		if (nak_holes(b, s))
+			list_add(b, LIST_GAP, s);
 	}
 	return work;
 }

@@ -13,6 +13,17 @@
 #define FLOOR_BACK	   1024 /* packets a client may still take out of order: we never repair by number */
 #define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24) /* a batch may be ahead of its producer's next one */
 
+enum list_id {
+	LIST_ACK,  /* acknowledgements to send */
+	LIST_GAP,  /* holes to NAK */
+	LIST_WAIT, /* no credit: for room, buffers or quota */
+	LIST_COUNT
+};
+struct session_list {
+	uint32_t *slots;
+	uint32_t count, cursor;
+};
+
 struct session_part {
 	uint32_t partition;
 	uint32_t producer; /* index, KX_NONE: empty */
@@ -33,10 +44,12 @@ struct session {
 	uint32_t held; /* frames of its producers that wait for one before them */
 	uint64_t tx_next_pkt;
 	uint64_t last_rx_ns;
-	bool ack_due;	  /* on the ack list */
-	bool ack_now;	  /* a receipt is due even without a commit */
-	bool gap_listed;  /* on the gap list: holes to NAK */
-	bool wait_listed; /* on the list of sessions waiting for room */
+	uint32_t granted;	 /* packets it may send now: its part of granted_pkts */
+	uint32_t produced;	 /* packets since it was weighed */
+	uint32_t at[LIST_COUNT]; /* place on each list; KX_NONE */
+	bool ack_now;		 /* a receipt is due even without a commit */
+	bool loose;		 /* could still send to any partition that blocks */
+	bool asks;		 /* its probe said that data wait */
 	bool closing;
 	uint8_t key_index; /* which of its principal's keys it proved */
 	uint8_t blocked;
@@ -47,13 +60,17 @@ struct session {
 	struct kx_rxwin rx;
 	struct kx_path path;
 	/* rarely */
-	uint32_t active_at; /* index in broker's active list */
+	uint32_t active_at;	/* index in broker's active list */
+	uint32_t weight;	/* recent use of packets */
+	uint32_t largest_batch; /* it has sent */
+	uint64_t weighed_ns;
+	uint64_t quota_topics, quota_recent;  /* masks of limited topics it writes to: quota.c */
+	uint64_t quota_messages, quota_bytes; /* taken: their mean size */
 	uint64_t nonce_key;
 	uint8_t client_nonce[KX_NONCE_BYTES];
 	uint64_t created_ns;
 	uint64_t challenge_ns; /* no PATH_CHALLENGE before */
 	uint64_t next_heartbeat_ns;
-	uint64_t last_produce_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
 	struct kx_rtt rtt;
 	/* deliveries: congestion, budget of repairs */
@@ -65,7 +82,7 @@ struct session {
 	uint32_t subs;			/* list head */
 	uint32_t producers;		/* list head: producer states this session writes to */
 	uint32_t sub_count;
-	uint32_t block_count;
+	uint32_t block_count, block_next;
 	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
 	uint32_t reassembly_count;
 	struct kx_session_info info;
@@ -112,17 +129,15 @@ struct kx_broker {
 	uint32_t *session_next_free;
 	uint32_t *active; /* slots in use, dense */
 	struct kx_map conn_map, nonce_map;
-	uint32_t *ack_list, ack_count;
-	uint32_t *gap_list, gap_count;
+	struct session_list lists[LIST_COUNT];
 	struct drain *drain_list; /* producer states with held batches that are due: no room, or too many for
 				     one go */
-	uint32_t drain_count, drain_size;
-	uint32_t *wait_list, wait_count, wait_cursor; /* sessions without credit on a full log */
+	uint32_t drain_head, drain_count, drain_size; /* a ring */
 	uint32_t ready_head, ready_tail;	      /* subscriptions that may have something to send */
 	uint32_t ready_count;
 	uint32_t *dirty_parts, dirty_count; /* partitions (ids) to publish */
 	struct reassembly *reassemblies;
-	uint32_t reassembly_total, reassembly_used, verifying;
+	uint32_t reassembly_total, reassembly_used, verifying, verify_cursor;
 	uint64_t *reassembly_bits;
 	uint32_t *reassembly_extents;
 	uint64_t now_ns;
@@ -133,8 +148,14 @@ struct kx_broker {
 	uint64_t turn_delivered; /* frames delivered of what this turn appended */
 	uint64_t next_tick_ns;
 	uint32_t tick_cursor;
-	uint32_t producers_active; /* sessions that produced lately */
-	uint32_t producers_counting;
+	uint32_t granted_pkts; /* what all sessions may send now */
+	uint32_t shared_pkts;  /* of it, beyond one each */
+	uint32_t weighted;     /* sessions with a weight */
+	uint64_t weight_sum;
+	uint64_t loose_bytes; /* unused credit of sessions that have not sent anything yet */
+	uint32_t block_parts; /* partitions that block */
+	struct quota *topic_quotas, *principal_quotas;
+	uint64_t quota_debt, quota_poll_ns;
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
 	uint32_t burst;	       /* frames of the burst in hand */
 	uint32_t setup_left;
@@ -258,12 +279,43 @@ void frag_drop(struct kx_broker *b, uint32_t reassembly);
 void frag_drop_session(struct kx_broker *b, const struct session *s);
 
 /* ---- credit.c */
+/* The first credit of a session. */
+void credit_open(struct kx_broker *b, struct session *s);
 /* Session s is about to produce to p for the first time: count its unused credit there. */
-void credit_join(struct session *s, struct kx_partition *p);
+void credit_join(struct kx_broker *b, struct session *s, struct kx_partition *p);
 void credit_used(struct kx_broker *b, struct session *s, uint64_t bytes);
+/* What was charged was not stored after all, and will come again uncharged. */
+void credit_refund(struct kx_broker *b, struct session *s, uint64_t bytes);
 void credit_extend(struct kx_broker *b, struct session *s);
 void credit_release(struct kx_broker *b, struct session *s);
 unsigned int credit_poll(struct kx_broker *b);
+/* Update the session's share of the receive buffers. */
+void credit_weigh(struct kx_broker *b, struct session *s);
+
+/* ---- quota.c */
+int quota_create(struct kx_broker *b);
+void quota_destroy(struct kx_broker *b);
+/* A batch was taken: it is paid for. */
+void quota_charge(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
+	uint32_t batch_bytes);
+/* May the session's credit be extended? */
+bool quota_open(struct kx_broker *b, struct session *s);
+/* Bytes it may have ahead. */
+uint64_t quota_window(const struct kx_broker *b, const struct session *s);
+void quota_tick(const struct kx_broker *b, struct session *s);
+void quota_poll(struct kx_broker *b);
+
+/* ---- list.c */
+int lists_create(struct kx_broker *b);
+void lists_destroy(struct kx_broker *b);
+void list_add(struct kx_broker *b, enum list_id id, struct session *s);
+void list_remove(struct kx_broker *b, enum list_id id, struct session *s);
+/* The next one, round robin; the list is not empty. */
+struct session *list_pop(struct kx_broker *b, enum list_id id);
+static inline bool listed(const struct session *s, enum list_id id)
+{
+	return s->at[id] != KX_NONE;
+}
 
 /* ---- deliver.c */
 void sub_ready(struct kx_broker *b, uint32_t sub);

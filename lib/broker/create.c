@@ -16,17 +16,14 @@ static int tables_alloc(struct kx_broker *b)
 	}
 	b->session_next_free = calloc(n, sizeof(uint32_t));
 	b->active = calloc(n, sizeof(uint32_t));
-	b->ack_list = calloc(n, sizeof(uint32_t));
-	b->gap_list = calloc(n, sizeof(uint32_t));
-	b->wait_list = calloc(n, sizeof(uint32_t));
 	b->accepts = calloc(n, sizeof(*b->accepts));
 	b->drain_size = KX_MAX(b->topics.producer_count, 1);
 	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	b->residence = kx_hist_new();
-	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL || b->ack_list == NULL ||
-		b->gap_list == NULL || b->wait_list == NULL || b->drain_list == NULL ||
-		b->dirty_parts == NULL || b->residence == NULL)
+	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL || b->drain_list == NULL ||
+		b->dirty_parts == NULL || b->residence == NULL || lists_create(b) != 0 ||
+		quota_create(b) != 0)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
 		return -ENOMEM;
@@ -53,6 +50,8 @@ static void sessions_init(struct kx_broker *b)
 		b->session_free = i;
 	}
 	b->ready_head = b->ready_tail = KX_NONE;
+	for (uint32_t i = 0; i < b->topics.partition_count; i++)
+		b->block_parts += b->topics.partitions[i].block;
 	b->real_minus_mono_ns = (int64_t)(kx_clock_real_ns() - kx_clock_mono_ns());
 }
 
@@ -109,10 +108,9 @@ void kx_broker_destroy(struct kx_broker *b)
 	free(b->session_next_free);
 	free(b->active);
 	free(b->accepts);
-	free(b->ack_list);
-	free(b->gap_list);
+	lists_destroy(b);
+	quota_destroy(b);
 	free(b->drain_list);
-	free(b->wait_list);
 	free(b->dirty_parts);
 	free(b);
 }
@@ -127,7 +125,8 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 	work = deliver_poll(b);
 	if (kx_unlikely(b->verifying != 0))
 		work += frag_poll(b);
-	if (kx_unlikely(b->wait_count != 0))
+	quota_poll(b);
+	if (kx_unlikely(b->lists[LIST_WAIT].count != 0))
 		work += credit_poll(b);
 	if (kx_unlikely(b->drain_count != 0))
 		work += produce_drain_poll(b);

@@ -14,7 +14,7 @@
 #define REASSEMBLIES	      64
 #define PARTS_MAX	      (KX_BATCH_MAX_BYTES / KX_PART_MIN_BYTES + 1)
 #define BITS_WORDS	      ((PARTS_MAX + 63) / 64)
-#define VERIFY_BYTES_PER_TURN 65536u
+#define VERIFY_BYTES_PER_TURN 65536u /* of all messages together */
 
 static uint32_t pieces_max(const struct kx_broker *b)
 {
@@ -160,6 +160,8 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	b->reassembly_used++;
 	s->reassembly_count++;
 	credit_used(b, s, f->batch_bytes);
+	quota_charge(b, s, p, 1, f->batch_bytes);
+	s->largest_batch = KX_MAX(s->largest_batch, f->batch_bytes);
 	if (p->block)
 		p->reserved_bytes += f->batch_bytes;
 	return r;
@@ -208,7 +210,7 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 	enum kx_drop drop;
 	uint32_t producer, max;
 
-	s->last_produce_ns = b->now_ns;
+	s->produced++;
 	drop = produce_admit(b, s, v, f->partition, f->first, &p, &producer);
 	if (drop != KX_DROP_NONE)
 		return drop;
@@ -261,20 +263,29 @@ static bool header_holds(const struct kx_broker *b, const struct reassembly *r)
 }
 
 /* Some more of the data CRC. True at the end. */
-static bool verify_some(const struct kx_broker *b, struct reassembly *r)
+static bool verify_some(const struct kx_broker *b, struct reassembly *r, uint32_t *budget)
 {
-	uint32_t size = b->topics.pool.extent_bytes, budget = VERIFY_BYTES_PER_TURN;
+	uint32_t size = b->topics.pool.extent_bytes;
 
-	while (budget > 0 && r->verified_bytes < r->batch_bytes) {
+	while (*budget > 0 && r->verified_bytes < r->batch_bytes) {
 		uint32_t in = r->verified_bytes & (size - 1);
-		uint32_t n = KX_MIN(KX_MIN(budget, size - in), r->batch_bytes - r->verified_bytes);
+		uint32_t n = KX_MIN(KX_MIN(*budget, size - in), r->batch_bytes - r->verified_bytes);
 
 		r->crc = kx_crc32c(r->crc,
 			kx_extent_data(&b->topics.pool, r->extents[r->verified_bytes / size]) + in, n);
 		r->verified_bytes += n;
-		budget -= n;
+		*budget -= n;
 	}
 	return r->verified_bytes == r->batch_bytes;
+}
+
+/* A message that is whole cannot be stored. It will come again, and is not charged then. */
+static void reject(struct kx_broker *b, struct session *s, uint32_t index, enum kx_drop reason)
+{
+	kx_ledger_drop(b->config.ledger, reason);
+	kx_count(&b->config.ledger->handled, UINT64_MAX); /* its last part was counted as handled */
+	credit_refund(b, s, b->reassemblies[index].batch_bytes);
+	frag_drop(b, index);
 }
 
 static void verified(struct kx_broker *b, uint32_t index)
@@ -283,14 +294,18 @@ static void verified(struct kx_broker *b, uint32_t index)
 	struct kx_producer_state *st = &b->topics.producers[r->producer];
 	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
 	struct session *s = session_of(b, r->session);
+	int rc;
 
-	if (st->producer_id != s->producer_id || st->partition != r->partition || !header_holds(b, r) ||
-		kx_hold(&b->topics, st, NULL, r->first_seq, index) != 0) {
-		kx_ledger_drop(b->config.ledger, KX_DROP_FRAG_BAD);
-		kx_count(&b->config.ledger->handled, UINT64_MAX); /* its last part was counted as handled */
-		frag_drop(b, index);
+	if (st->producer_id != s->producer_id || st->partition != r->partition || !header_holds(b, r)) {
+		reject(b, s, index, KX_DROP_FRAG_BAD);
 		return;
 	}
+	rc = r->first_seq < st->next_seq ? -EEXIST : kx_hold(&b->topics, st, NULL, r->first_seq, index);
+	if (rc == -EEXIST)
+		reject(b, s, index, KX_DROP_SEQ_DUPLICATE);
+	if (rc != 0)
+		return; /* no place on the list: it is whole and safe here, and tried again in the next turn
+			 */
 	s->held++;
 	r->state = RE_READY;
 	b->verifying--;
@@ -299,16 +314,21 @@ static void verified(struct kx_broker *b, uint32_t index)
 
 unsigned int frag_poll(struct kx_broker *b)
 {
+	uint32_t budget = VERIFY_BYTES_PER_TURN, first = b->verify_cursor;
 	unsigned int work = 0;
 
 	for (uint32_t i = 0; i < b->reassembly_total; i++) {
-		struct reassembly *r = &b->reassemblies[i];
+		uint32_t index = (first + i) % b->reassembly_total;
+		struct reassembly *r = &b->reassemblies[index];
 
 		if (r->state != RE_VERIFYING)
 			continue;
 		work++;
-		if (verify_some(b, r))
-			verified(b, i);
+		b->verify_cursor = index;
+		if (verify_some(b, r, &budget))
+			verified(b, index);
+		if (budget == 0)
+			break;
 	}
 	return work;
 }

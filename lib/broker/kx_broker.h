@@ -45,6 +45,7 @@ struct kx_broker_config {
 	struct kx_partition_offsets
 		*offsets;	  /**< of all partitions by id, cache-aligned, zeroed; shared by the lcores */
 	struct kx_ledger *ledger; /**< this lcore's; the broker charges handled and drops to it */
+	struct kx_quotas *quotas; /**< shared by all lcores: kx_quotas_create(); NULL: no limits */
 	uint64_t *next_producer_id; /**< shared by all lcores of a start: ids are taken with an atomic add, in
 				       set-up only */
 	enum kx_deliver_path deliver_path; /**< AUTO: the crossover below */
@@ -52,6 +53,13 @@ struct kx_broker_config {
 				     when they may */
 	uint32_t slice_min_bytes; /**< AUTO: delivery payloads from this size on go as slices when they may */
 };
+
+/** Rates of principals and topics, shared by the data lcores of a start. */
+struct kx_quotas;
+/** @param[out] out NULL when nothing is limited. @return 0, -ENOMEM */
+int kx_quotas_create(const struct kx_conf *conf, uint64_t now_ns, struct kx_quotas **out);
+/** Only after the brokers that used it. NULL is allowed. */
+void kx_quotas_destroy(struct kx_quotas *q);
 
 /**
  * Read the key files that the configuration names and compile its principals. Before the data lcores start.
@@ -119,6 +127,34 @@ struct kx_broker_memory {
 	uint64_t pins;
 };
 void kx_broker_memory(const struct kx_broker *b, struct kx_broker_memory *out);
+
+/** What producers may send. `granted_pkts` <= `buffer_pkts` always; beyond_room_bytes: see credit.c. */
+struct kx_broker_credit {
+	uint32_t granted_pkts; /**< that all sessions together may send now */
+	uint32_t buffer_pkts;  /**< receive buffers, or sessions.max where that is more */
+	uint32_t shared_pkts;  /**< no more than this is granted beyond one a session */
+	uint32_t held_frames;
+	uint64_t loose_bytes; /**< byte credit of sessions that have not sent anything yet */
+	uint64_t
+		beyond_room_bytes; /**< of the partition of a blocking topic that is worst off: credit beyond
+				      its room, from sessions that went on to it with unused credit; else 0 */
+};
+/** Owner thread only; walks the partitions: for tests and the simulator. */
+void kx_broker_credit(const struct kx_broker *b, struct kx_broker_credit *out);
+
+/** A quota as this lcore sees it; *_per_s of 0: no such limit. */
+struct kx_quota_info {
+	uint64_t messages_per_s, bytes_per_s; /**< configured, of all lcores */
+	uint64_t messages_rate, bytes_rate;   /**< through this lcore, lately */
+	uint64_t messages, bytes;	      /**< through this lcore, ever */
+	uint64_t throttled_messages_ns,
+		throttled_bytes_ns; /**< time in debt, of all lcores: no credit was given */
+};
+/** @return false: topic or principal (indexes of the configuration) has no limit. */
+bool kx_broker_topic_quota(
+	const struct kx_broker *b, uint32_t topic, uint64_t now_ns, struct kx_quota_info *out);
+bool kx_broker_principal_quota(
+	const struct kx_broker *b, uint32_t principal, uint64_t now_ns, struct kx_quota_info *out);
 
 struct kx_broker_counters {
 	uint64_t messages_in, messages_out, batches_in, frames_out;

@@ -4,6 +4,7 @@
 #include "broker_pvt.h"
 
 #define TRIMS_PER_APPEND 4
+#define DRAINS_PER_POLL	 16 /* producer states with such batches looked at in a turn */
 #define DRAINS_PER_FRAME 64 /* held batches stored in one go; the rest follow with the next frame or turn */
 
 void partition_touched(struct kx_broker *b, struct kx_partition *p)
@@ -34,6 +35,18 @@ void produce_commit_again(struct kx_broker *b, struct session *s)
 			produce_commit_dirty(b, s, i);
 }
 
+/* The client has charged what is refused; a message in fragments with its first part. */
+static void charge_refused(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
+{
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
+	uint64_t bytes = v->hdr->type == KX_PRODUCE ? v->body_bytes
+		: f->frag_offset == 0		    ? f->batch_bytes
+						    : 0;
+
+	credit_used(b, s, KX_MIN(bytes, s->limit_bytes - s->used_bytes));
+	ack_due(b, s, true);
+}
+
 enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason)
 {
@@ -49,6 +62,7 @@ enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct
 		.first_seq = first_seq,
 		.detail = detail};
 	out_send(b, s, &o, sizeof(*body));
+	charge_refused(b, s, v);
 	b->close_packet = true;
 	return reason;
 }
@@ -67,6 +81,7 @@ static enum kx_drop not_owner(
 		.partition = partition,
 		.owner_port = (uint16_t)(b->config.conf->broker.udp_port + owner)};
 	out_send(b, s, &o, sizeof(*body));
+	charge_refused(b, s, v);
 	b->close_packet = true;
 	return KX_DROP_NOT_OWNER;
 }
@@ -97,8 +112,7 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 		return produce_refuse(
 			b, s, v, partition, first_seq, KX_CODE_DENIED, 0, KX_DROP_ACCESS_DENIED);
 	}
-	if (p->block)
-		credit_join(s, p);
+	credit_join(b, s, p);
 	i = kx_producer_get(&b->topics, s->producer_id, s->producer_epoch, partition, b->now_ns,
 		b->config.conf->sessions.idle_timeout_ms * UINT64_C(1000000));
 	if (i == KX_NONE)
@@ -175,7 +189,7 @@ static void drain_later(struct kx_broker *b, const struct session *s, struct kx_
 		b->topics.held[st->held_head].first_seq > st->next_seq || b->drain_count == b->drain_size)
 		return;
 	st->drain_listed = true;
-	b->drain_list[b->drain_count++] =
+	b->drain_list[(b->drain_head + b->drain_count++) % b->drain_size] =
 		(struct drain){.producer = (uint32_t)(st - b->topics.producers), .session = s->slot};
 }
 
@@ -201,16 +215,17 @@ void produce_drain(
 
 unsigned int produce_drain_poll(struct kx_broker *b)
 {
-	uint32_t n = b->drain_count;
+	uint32_t n = KX_MIN(b->drain_count, DRAINS_PER_POLL);
 	unsigned int work = 0;
 
-	b->drain_count = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		struct drain d = b->drain_list[i];
+		struct drain d = b->drain_list[b->drain_head];
 		struct kx_producer_state *st = &b->topics.producers[d.producer];
 		struct session *s = session_of(b, d.session);
 		uint64_t before = st->next_seq;
 
+		b->drain_head = (b->drain_head + 1) % b->drain_size;
+		b->drain_count--;
 		st->drain_listed = false;
 		if (s->conn_id == 0 || s->producer_id != st->producer_id || st->held_head == KX_NONE)
 			continue; /* the session is gone; what it held was given back */
@@ -257,6 +272,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 		return KX_DROP_SEQ_WINDOW;
 	s->held++;
 	credit_used(b, s, batch->batch_bytes);
+	quota_charge(b, s, p, batch->record_count, batch->batch_bytes);
 	if (p->block)
 		p->reserved_bytes += batch->batch_bytes;
 	return KX_DROP_NONE;
@@ -288,6 +304,7 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		return KX_DROP_LOG_FULL;
 	}
 	credit_used(b, s, stored.batch_bytes);
+	quota_charge(b, s, p, stored.record_count, stored.batch_bytes);
 	produce_commit_dirty(b, s, producer);
 	if (kx_unlikely(st->held_head != KX_NONE))
 		produce_drain(b, s, p, st);
@@ -373,7 +390,7 @@ enum kx_drop produce_frame(
 	enum kx_drop drop;
 	uint32_t producer;
 
-	s->last_produce_ns = b->now_ns;
+	s->produced++;
 	if (kx_unlikely(v->batch_count != 1))
 		return produce_many(b, s, f, v);
 	drop = admit_batch(b, s, v, batch, &p, &producer);

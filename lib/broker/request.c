@@ -237,6 +237,7 @@ enum kx_drop request_frame(
 		return KX_DROP_NONE;
 	case KX_HEARTBEAT:
 		produce_commit_again(b, s);
+		s->asks |= (v->hdr->flags & KX_FLAG_MORE) != 0;
 		ack_due(b, s, true);
 		return consume_receipt(b, s, v);
 	case KX_CLOSE:

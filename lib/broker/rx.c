@@ -23,10 +23,7 @@ static enum kx_drop session_frame(
 
 static void watch_holes(struct kx_broker *b, struct session *s)
 {
-	if (!s->gap_listed) {
-		s->gap_listed = true;
-		b->gap_list[b->gap_count++] = s->slot;
-	}
+	list_add(b, LIST_GAP, s);
 	ack_due(b, s, true);
 }
 

@@ -27,6 +27,8 @@ static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
 	*s = (struct session){.slot = slot, .subs = KX_NONE, .producers = KX_NONE, .tx_next_pkt = 1};
 	for (uint32_t i = 0; i < SESSION_PARTS; i++)
 		s->parts[i].producer = KX_NONE;
+	for (int i = 0; i < LIST_COUNT; i++)
+		s->at[i] = KX_NONE;
 	kx_rxwin_init(&s->rx);
 	kx_rtt_init(&s->rtt);
 	kx_retx_init(&s->repairs);
@@ -69,16 +71,6 @@ struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const st
 	return s;
 }
 
-static void list_remove(uint32_t *list, uint32_t *count, uint32_t slot)
-{
-	for (uint32_t i = 0; i < *count; i++) {
-		if (list[i] == slot) {
-			list[i] = list[--*count];
-			return;
-		}
-	}
-}
-
 static void subs_close(struct kx_broker *b, struct session *s)
 {
 	while (s->subs != KX_NONE) {
@@ -100,12 +92,8 @@ void session_close(struct kx_broker *b, struct session *s)
 	produce_abandon(b, s);
 	frag_drop_session(b, s);
 	credit_release(b, s);
-	if (s->ack_due)
-		list_remove(b->ack_list, &b->ack_count, s->slot);
-	if (s->gap_listed)
-		list_remove(b->gap_list, &b->gap_count, s->slot);
-	if (s->wait_listed)
-		list_remove(b->wait_list, &b->wait_count, s->slot);
+	list_remove(b, LIST_ACK, s);
+	list_remove(b, LIST_GAP, s);
 	session_unprotect(s);
 	kx_map_del(&b->conn_map, s->conn_id);
 	kx_map_del(&b->nonce_map, s->nonce_key);
@@ -113,7 +101,6 @@ void session_close(struct kx_broker *b, struct session *s)
 	b->active[s->active_at] = last;
 	b->sessions[last].active_at = s->active_at;
 	s->conn_id = 0;
-	s->ack_due = s->gap_listed = s->wait_listed = false;
 	b->session_next_free[s->slot] = b->session_free;
 	b->session_free = s->slot;
 }
@@ -133,8 +120,5 @@ void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code co
 void ack_due(struct kx_broker *b, struct session *s, bool even_without_commit)
 {
 	s->ack_now |= even_without_commit;
-	if (s->ack_due)
-		return;
-	s->ack_due = true;
-	b->ack_list[b->ack_count++] = s->slot;
+	list_add(b, LIST_ACK, s);
 }

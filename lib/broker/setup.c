@@ -196,7 +196,7 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 		s = open_proven(b, f, auth, &proof, &id, &code);
 	if (s == NULL)
 		return not_accepted(b, f, &path, auth, proof.principal, code);
-	credit_extend(b, s);
+	credit_open(b, s);
 	accept_make(b, s, auth, &proof);
 	explicit_bzero(proof.secret, sizeof(proof.secret));
 	audit_session(b, s, KX_AUDIT_ACCEPTED, KX_CODE_OK, UINT32_MAX);

@@ -7,7 +7,6 @@
 #define SESSIONS_PER_TICK_MIN 8
 #define SESSIONS_PER_TICK_MAX 64
 #define STOPS_PER_POLL	      32
-#define PRODUCING_NS	      UINT64_C(100000000) /* produced within this time: shares the receive buffers */
 #define NS_PER_MS	      UINT64_C(1000000)
 
 /* HEARTBEAT with the subscriptions whose tail is not acknowledged. */
@@ -68,7 +67,8 @@ static bool session_tick(struct kx_broker *b, struct session *s)
 		session_close(b, s);
 		return false;
 	}
-	b->producers_counting += s->last_produce_ns != 0 && b->now_ns - s->last_produce_ns < PRODUCING_NS;
+	credit_weigh(b, s);
+	quota_tick(b, s);
 	beat = probe_subs(b, s);
 	if (b->now_ns >= s->next_heartbeat_ns) {
 		s->next_heartbeat_ns = b->now_ns + conf->sessions.heartbeat_ms * NS_PER_MS;
@@ -85,11 +85,8 @@ static unsigned int tick(struct kx_broker *b)
 
 	n = KX_MIN(n, b->session_used);
 	for (uint32_t i = 0; i < n && b->session_used > 0; i++) {
-		if (b->tick_cursor >= b->session_used) {
+		if (b->tick_cursor >= b->session_used)
 			b->tick_cursor = 0;
-			b->producers_active = b->producers_counting;
-			b->producers_counting = 0;
-		}
 		if (session_tick(b, session_of(b, b->active[b->tick_cursor])))
 			b->tick_cursor++;
 	}

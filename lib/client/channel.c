@@ -259,6 +259,8 @@ static unsigned int send_heartbeat(struct channel *ch, uint64_t now_ns)
 		return 0;
 	}
 	kxc_channel_fill_receipt(ch, (struct kx_receipt *)o.body, now_ns);
+	if (ch->blocked_ns != 0) /* data wait for credit */
+		((struct kx_frame_hdr *)o.data)->flags |= KX_FLAG_MORE;
 	kxc_channel_send(ch, &o, sizeof(struct kx_receipt), now_ns);
 	return 1;
 }

@@ -160,8 +160,9 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 /* May this batch go? One frame beyond the credit is sent as a probe when nothing else is on its way. */
 static bool credit_allows(struct channel *ch, const struct slot *s)
 {
-	if (kx_likely(ch->tx.next_pkt < ch->limit_pkt &&
-		    (s->counted || ch->used_bytes + s->bytes <= ch->limit_bytes)))
+	if (kx_unlikely(!s->counted && ch->used_bytes + s->bytes > ch->limit_bytes))
+		return false; /* the broker would not take it */
+	if (kx_likely(ch->tx.next_pkt < ch->limit_pkt))
 		return true;
 	return ch->tx.waiting == 0 && ch->blocked_probes >= 2 && ch->blocked == KX_BLOCKED_NO;
 }

@@ -260,6 +260,8 @@ struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
 	s.conn_id = s.accept.conn_id;
 	s.producer_id = s.accept.producer_id;
 	s.producer_epoch = s.accept.producer_epoch;
+	s.limit_pkt = s.accept.limit_pkt;
+	s.limit_bytes = s.accept.limit_bytes;
 	rig_turn(r, 1000);
 	rig_forget(r);
 	return s;
@@ -272,6 +274,7 @@ enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uin
 	uint8_t *at = kx_frame_begin((uint8_t *)buf, type, s->conn_id, pkt_no, 0, 0);
 
 	memcpy(at, body, body_bytes);
+	((struct kx_frame_hdr *)buf)->flags = s->flags;
 	kx_frame_seal((uint8_t *)buf, sizeof(struct kx_frame_hdr) + body_bytes);
 	return rig_rx(s->rig, buf, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, &s->addr, 0);
 }

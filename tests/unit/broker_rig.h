@@ -36,6 +36,9 @@ struct rig_session {
 	struct kx_addr addr;
 	uint64_t conn_id, producer_id, next_pkt, floor_pkt;
 	uint32_t producer_epoch;
+	uint8_t flags; /* of frames sent with rig_send() */
+	uint8_t blocked;
+	uint64_t limit_pkt, limit_bytes, used_bytes; /* credit, for tests that keep it */
 	struct kx_accept accept;
 };
 
