@@ -173,7 +173,8 @@ static double round_ns(struct wire *w, unsigned int messages, uint32_t flags, st
 		struct {
 			struct kx_receipt r;
 			struct kx_credit_entry e;
-		} credit = {.r = {.next_pkt = 1, .entry_count = 1}, .e = {.sub_id = 1, .next_offset = seq, .done_offset = seq}};
+		} credit = {.r = {.next_pkt = 1, .entry_count = 1},
+			.e = {.sub_id = 1, .next_offset = seq, .done_offset = seq}};
 		uint64_t t, now = kx_tsc_to_ns(clock, kx_tsc_read());
 
 		credit.e.limit_bytes = 1u << 30;

@@ -79,6 +79,7 @@ struct app {
 	struct kx_audit *audit[KX_WORKER_LCORES_MAX];
 	uint64_t boot_id;
 	uint64_t next_producer_id;
+	struct kx_quotas *quotas;
 	struct kx_partition_offsets *offsets;
 	struct kx_worker_paths paths;
 	struct kx_telemetry_port tel_ports[KX_WORKER_PORTS_MAX];
@@ -127,6 +128,8 @@ void app_ports_close(struct app *app);
 int app_port_stats(const void *arg, struct kx_telemetry_port_stats *out);
 
 /* lcores.c: workers. */
+/* Frames that can wait for data lcore i: what its producers' credit is bounded by. */
+uint32_t app_rx_buffer_frames(const struct app *app, uint32_t i);
 int app_lcores_create(struct app *app);
 int app_lcores_launch(struct app *app);
 /** Order all workers and wait until they have obeyed. */

@@ -39,6 +39,9 @@ static int make_shared(struct app *app)
 	app->next_producer_id = 1;
 	if (app_audit_create(app) != 0)
 		return -1;
+	err = kx_quotas_create(app->conf, kx_tsc_to_ns(&app->clock, kx_tsc_read()), &app->quotas);
+	if (err != 0)
+		return app_fail(app, "no memory for quotas");
 	app->offsets = aligned_alloc(KX_CACHE_LINE, bytes);
 	if (app->offsets == NULL)
 		return app_fail(app, "no memory for %u partitions", app->conf->partition_count);
@@ -67,7 +70,7 @@ static enum kx_deliver_path common_path(const struct app *app)
 
 /* What can wait for a lcore before it looks: its share of all RX descriptors; fed by rings alone, no more
  * than they hold. */
-static uint32_t rx_buffer_frames(const struct app *app, uint32_t i)
+uint32_t app_rx_buffer_frames(const struct app *app, uint32_t i)
 {
 	uint32_t descs = 0, polls = 0;
 
@@ -128,11 +131,12 @@ static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_
 		.audit = app->audit[i],
 		.boot_id = app->boot_id,
 		.next_producer_id = &app->next_producer_id,
+		.quotas = app->quotas,
 		.log_memory = l->log->addr,
 		.log_memory_bytes = app->conf->memory.log_bytes,
 		.sent_flag = kx_ethdev_sent_flag(),
 		.log_iova = l->log_contiguous ? l->log->iova : RTE_BAD_IOVA,
-		.rx_buffer_frames = rx_buffer_frames(app, i),
+		.rx_buffer_frames = app_rx_buffer_frames(app, i),
 		.offsets = app->offsets,
 		.deliver_path = common_path(app),
 		.cut_min_bytes = app->paths.cut_min_bytes,
@@ -283,6 +287,8 @@ void app_lcores_free(struct app *app)
 	}
 	kx_worker_fabric_free(app->fabric);
 	app->fabric = NULL;
+	kx_quotas_destroy(app->quotas);
+	app->quotas = NULL;
 	free(app->offsets);
 	app->offsets = NULL;
 	kx_auth_secrets_wipe(&app->secrets);

@@ -107,6 +107,11 @@ void app_report_start(const struct app *app)
 		if (app->log_nodes[i] >= 0 && app->log_nodes[i] != app->lcores[i].socket_id)
 			printf("  warning: the log of lcore %u is on node %d instead of %d\n",
 				app->lcores[i].lcore, app->log_nodes[i], app->lcores[i].socket_id);
+	for (uint32_t i = 0; i < app->lcore_count; i++)
+		if (app->conf->sessions.max > app_rx_buffer_frames(app, i))
+			printf("  warning: [sessions] max is %u, but no more than %u frames can wait for "
+			       "lcore %u: one of each session may not fit\n",
+				app->conf->sessions.max, app_rx_buffer_frames(app, i), app->lcores[i].lcore);
 	printf("  copy of 64 B %.0f ns, of 1400 B %.0f ns; slice %.0f ns; cut-through %.0f ns\n",
 		app->paths.copy_ns_64, app->paths.copy_ns_1400, app->paths.slice_ns, app->paths.cut_ns);
 	if (app->opt.impair_rx || app->opt.impair_tx)

@@ -141,6 +141,7 @@ static int set_broker(struct kx_worker *w, const struct kx_worker_config *c)
 		.offsets = c->offsets,
 		.ledger = &w->ledger,
 		.next_producer_id = c->next_producer_id,
+		.quotas = c->quotas,
 		.deliver_path = c->deliver_path,
 		.cut_min_bytes = c->cut_min_bytes,
 		.slice_min_bytes = c->slice_min_bytes,
