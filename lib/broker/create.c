@@ -21,9 +21,9 @@ static int tables_alloc(struct kx_broker *b)
 	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	b->residence = kx_hist_new();
-	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL || b->drain_list == NULL ||
-		b->dirty_parts == NULL || b->residence == NULL || lists_create(b) != 0 ||
-		quota_create(b) != 0)
+	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL ||
+		b->drain_list == NULL || b->dirty_parts == NULL || b->residence == NULL ||
+		lists_create(b) != 0 || quota_create(b) != 0)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
 		return -ENOMEM;
