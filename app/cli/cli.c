@@ -71,6 +71,7 @@ static void on_event(void *user, const struct kx_event *e)
 bool cli_connect(struct cli *cli, const struct cli_options *o)
 {
 	struct kx_client_opts opts = {.broker = o->broker,
+		.protect = o->frames,
 		.connect_timeout_ns = o->timeout_ns,
 		.channels_max = KX_LCORES_MAX,
 		.subscriptions_max = 4096,

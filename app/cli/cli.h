@@ -22,6 +22,7 @@ struct cli_options {
 	const char *command;
 	struct kx_addr broker;
 	const char *broker_text;
+	enum kx_protect frames;
 	const char *topic;
 	const char *format;
 	const char *key;

@@ -22,6 +22,9 @@ static const char usage[] =
 	"\n"
 	"All commands\n"
 	"  -b, --broker HOST[:PORT]  broker (127.0.0.1:9000)\n"
+	"      --frames KIND         plain, mac (frames that nobody can forge) or aead (encrypted too); the "
+	"broker may\n"
+	"                            demand more (plain)\n"
 	"      --timeout MS          give up connecting, or waiting for an answer, after this (5000)\n"
 	"  -h, --help   -V, --version\n"
 	"\n"
@@ -58,11 +61,12 @@ static const char usage[] =
 	"cannot connect,\n"
 	"4 consume: --idle-exit came before --count messages.\n";
 
-enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL };
+enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL, OPT_FRAMES };
 
 static const struct option long_options[] = {
 	{"broker", required_argument, NULL, 'b'},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"frames", required_argument, NULL, OPT_FRAMES},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{"topic", required_argument, NULL, 't'},
@@ -153,6 +157,11 @@ static bool option(struct cli_options *o, int c, const char *arg)
 		return true;
 	case OPT_TIMEOUT:
 		return milliseconds("--timeout", arg, 1, &o->timeout_ns);
+	case OPT_FRAMES:
+		if (kx_protect_parse(arg, &o->frames))
+			return true;
+		cli_error("--frames %s: plain, mac or aead is needed", arg);
+		return false;
 	case 't':
 		if (arg[0] == '\0' || strlen(arg) > KX_TOPIC_NAME_MAX) {
 			cli_error("--topic: 1 to %d bytes are needed", KX_TOPIC_NAME_MAX);

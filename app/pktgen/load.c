@@ -62,6 +62,7 @@ static void on_metadata(void *arg, enum kx_result result, const struct kx_metada
 static enum kx_result open_client(struct pg_load *l, struct kx_client **out)
 {
 	struct kx_client_opts opts = {.broker = l->run->o->broker,
+		.protect = l->run->o->frames,
 		.no_reconnect = true,
 		.producers_max = 1,
 		.consumers_max = 1,

@@ -56,6 +56,7 @@ static const char help_text[] =
 	"1048576\n"
 	"  --send-slots N             batches a producer keeps until acknowledged, 2..1048576, default the "
 	"library's\n"
+	"  --frames plain|mac|aead    protection of the clients' frames, default plain\n"
 	"  --broker-telemetry PREFIX  EAL file prefix of a broker on this machine: its residence time is "
 	"read\n"
 	"\n"
@@ -239,6 +240,11 @@ static bool set_verify(struct parse *p)
 	return true;
 }
 
+static bool set_frames(struct parse *p)
+{
+	return kx_protect_parse(p->value, &p->o->frames) || bad(p, "one of plain mac aead");
+}
+
 static bool set_warmup(struct parse *p)
 {
 	p->o->warmup_s = -1;
@@ -382,9 +388,9 @@ static bool set_option(struct parse *p)
 		const char *name;
 		bool (*set)(struct parse *);
 	} table[] = {{"--mode", set_mode}, {"--rate", set_rate}, {"--arrivals", set_arrivals},
-		{"--verify", set_verify}, {"--warmup", set_warmup}, {"--burst", set_burst},
-		{"--batch", set_batch}, {"--broker", set_broker}, {"--local", set_local},
-		{"--topic", set_topic}, {"--from", set_from}};
+		{"--verify", set_verify}, {"--frames", set_frames}, {"--warmup", set_warmup},
+		{"--burst", set_burst}, {"--batch", set_batch}, {"--broker", set_broker},
+		{"--local", set_local}, {"--topic", set_topic}, {"--from", set_from}};
 
 	for (unsigned int i = 0; i < KX_DIM(table); i++)
 		if (strcmp(p->option, table[i].name) == 0)

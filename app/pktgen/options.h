@@ -25,6 +25,7 @@ struct pg_options {
 	uint32_t payload_bytes;
 	uint32_t batch; /**< messages a send; 0: what fits a frame */
 	uint32_t producers, consumers;
+	enum kx_protect frames;
 	uint64_t streams; /**< keys; 0: none, partitions in turn */
 	char topic[KX_TOPIC_NAME_MAX + 1];
 	struct kx_addr broker;
