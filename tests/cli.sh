@@ -123,6 +123,8 @@ $cli ping extra 2>/dev/null
 want 2 "two commands"
 $cli -b 'nonsense::host:' ping 2>/dev/null
 want 2 "a bad address"
+$cli --frames secret topics 2>/dev/null
+want 2 "a bad protection"
 $cli consume -t none 2>"$dir/err"
 want 1 "an unknown topic"
 grep -q "unknown topic" "$dir/err" || fail "unknown topic: $(cat "$dir/err")"

@@ -35,7 +35,8 @@ static void keep(struct rig *r, uint8_t *data, uint32_t bytes, const struct kx_p
 	struct kx_frame_view v;
 
 	assert_true(r->sent_count < RIG_SENT_MAX);
-	assert_int_equal(kx_frame_check(data, bytes, KX_FROM_BROKER, &v), KX_DROP_NONE);
+	if (!kx_frame_protected(data, bytes))
+		assert_int_equal(kx_frame_check(data, bytes, KX_FROM_BROKER, &v), KX_DROP_NONE);
 	r->sent[r->sent_count++] =
 		(struct rig_sent){.data = data, .bytes = bytes, .to = path->remote, .forwarded = forwarded};
 	kx_count(&r->ledger.built, 1);
