@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* kaelix-cli: produce, consume, topics, ping over plain UDP sockets. */
+/* kaelix-cli: produce, consume, topics, ping over plain UDP sockets, and keygen. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +72,7 @@ bool cli_connect(struct cli *cli, const struct cli_options *o)
 {
 	struct kx_client_opts opts = {.broker = o->broker,
 		.protect = o->frames,
+		.principal = o->principal,
 		.connect_timeout_ns = o->timeout_ns,
 		.channels_max = KX_LCORES_MAX,
 		.subscriptions_max = 4096,
@@ -79,6 +80,10 @@ bool cli_connect(struct cli *cli, const struct cli_options *o)
 		.user = cli};
 	int rc;
 
+	if (o->principal_key.len != 0) {
+		opts.key = o->principal_key.bytes;
+		opts.key_bytes = o->principal_key.len;
+	}
 	*cli = (struct cli){.opts = o, .exit_code = EXIT_RUNNING};
 	rc = kx_client_connect_udp(&opts, &cli->c);
 	if (rc == 0)
@@ -109,6 +114,18 @@ static void interrupt(int signal)
 	cli_interrupted = 1;
 }
 
+static int keygen(const char *file)
+{
+	char text[512];
+	struct kx_text why;
+
+	kx_text_init(&why, text, sizeof(text));
+	if (kx_key_create(file, &why) == 0)
+		return EXIT_OK;
+	cli_error("%s", text);
+	return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
@@ -117,6 +134,8 @@ int main(int argc, char **argv)
 
 	if (code != EXIT_RUNNING)
 		return code;
+	if (o.file != NULL)
+		return keygen(o.file);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);

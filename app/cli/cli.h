@@ -20,15 +20,18 @@ enum exit_code {
 
 struct cli_options {
 	const char *command;
+	const char *file; /* keygen */
 	struct kx_addr broker;
 	const char *broker_text;
 	enum kx_protect frames;
 	const char *topic;
 	const char *format;
 	const char *key;
-	int64_t partition; /* -1: not given */
-	uint64_t from;	   /* offset, or KX_OFFSET_... */
-	uint64_t count;	   /* 0: no limit */
+	const char *principal;
+	struct kx_key principal_key; /* of no length: none */
+	int64_t partition;	     /* -1: not given */
+	uint64_t from;		     /* offset, or KX_OFFSET_... */
+	uint64_t count;		     /* 0: no limit */
 	uint64_t timeout_ns;
 	uint64_t idle_exit_ns; /* 0: never */
 	uint64_t interval_ns;

@@ -19,12 +19,15 @@ static const char usage[] =
 	"  consume   print messages\n"
 	"  topics    list the broker's topics, or with --topic the partitions of one\n"
 	"  ping      round trip to each data lcore of the broker\n"
+	"  keygen FILE   make a key file for a principal; an existing file is not touched\n"
 	"\n"
 	"All commands\n"
 	"  -b, --broker HOST[:PORT]  broker (127.0.0.1:9000)\n"
 	"      --frames KIND         plain, mac (frames that nobody can forge) or aead (encrypted too); the "
 	"broker may\n"
 	"                            demand more (plain)\n"
+	"      --principal NAME      who to connect as (anonymous)\n"
+	"      --key-file FILE       file with the principal's key\n"
 	"      --timeout MS          give up connecting, or waiting for an answer, after this (5000)\n"
 	"  -h, --help   -V, --version\n"
 	"\n"
@@ -61,12 +64,14 @@ static const char usage[] =
 	"cannot connect,\n"
 	"4 consume: --idle-exit came before --count messages.\n";
 
-enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL, OPT_FRAMES };
+enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL, OPT_FRAMES, OPT_PRINCIPAL, OPT_KEY_FILE };
 
 static const struct option long_options[] = {
 	{"broker", required_argument, NULL, 'b'},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"frames", required_argument, NULL, OPT_FRAMES},
+	{"principal", required_argument, NULL, OPT_PRINCIPAL},
+	{"key-file", required_argument, NULL, OPT_KEY_FILE},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{"topic", required_argument, NULL, 't'},
@@ -147,6 +152,18 @@ static bool resolve(const char *text, struct kx_addr *out)
 	return true;
 }
 
+static bool key_file(const char *path, struct kx_key *key)
+{
+	char text[512];
+	struct kx_text why;
+
+	kx_text_init(&why, text, sizeof(text));
+	if (kx_key_load(path, key, &why) == 0)
+		return true;
+	cli_error("--key-file: %s", text);
+	return false;
+}
+
 static bool option(struct cli_options *o, int c, const char *arg)
 {
 	uint64_t n;
@@ -162,6 +179,15 @@ static bool option(struct cli_options *o, int c, const char *arg)
 			return true;
 		cli_error("--frames %s: plain, mac or aead is needed", arg);
 		return false;
+	case OPT_PRINCIPAL:
+		if (arg[0] == '\0' || strlen(arg) > KX_PRINCIPAL_NAME_MAX) {
+			cli_error("--principal: 1 to %d bytes are needed", KX_PRINCIPAL_NAME_MAX);
+			return false;
+		}
+		o->principal = arg;
+		return true;
+	case OPT_KEY_FILE:
+		return key_file(arg, &o->principal_key);
 	case 't':
 		if (arg[0] == '\0' || strlen(arg) > KX_TOPIC_NAME_MAX) {
 			cli_error("--topic: 1 to %d bytes are needed", KX_TOPIC_NAME_MAX);
@@ -212,8 +238,18 @@ static bool command_ok(struct cli_options *o)
 {
 	bool produce = strcmp(o->command, "produce") == 0, consume = strcmp(o->command, "consume") == 0;
 
+	if (o->principal_key.len != 0 && o->principal == NULL) {
+		cli_error("--key-file needs --principal, whose key it is");
+		return false;
+	}
+	if (o->frames != KX_PROTECT_PLAIN && o->principal_key.len == 0) {
+		cli_error("--frames needs --principal and --key-file: there is nothing to protect with");
+		return false;
+	}
+	if (o->file != NULL)
+		return true;
 	if (!produce && !consume && strcmp(o->command, "topics") != 0 && strcmp(o->command, "ping") != 0) {
-		cli_error("unknown command %s; produce, consume, topics or ping", o->command);
+		cli_error("unknown command %s; produce, consume, topics, ping or keygen", o->command);
 		return false;
 	}
 	if ((produce || consume) && o->topic == NULL) {
@@ -253,7 +289,12 @@ int cli_parse(int argc, char **argv, struct cli_options *o)
 		if (!option(o, c, optarg))
 			return EXIT_USAGE;
 	}
-	if (optind + 1 != argc) {
+	if (optind + 2 == argc && strcmp(argv[optind], "keygen") == 0)
+		o->file = argv[optind + 1];
+	else if (optind + 1 == argc && strcmp(argv[optind], "keygen") == 0) {
+		cli_error("keygen needs the name of the file to make");
+		return EXIT_USAGE;
+	} else if (optind + 1 != argc) {
 		cli_error("%s; see kaelix-cli --help",
 			optind == argc ? "a command is needed" : "one command is needed");
 		return EXIT_USAGE;

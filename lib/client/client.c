@@ -16,6 +16,12 @@ static bool opts_ok(const struct kx_client_opts *o)
 		return false;
 	if (o->principal != NULL && strlen(o->principal) > KX_PRINCIPAL_NAME_MAX)
 		return false;
+	if (o->key != NULL &&
+		(o->principal == NULL || o->principal[0] == '\0' || o->key_bytes < KX_KEY_BYTES_MIN ||
+			o->key_bytes > KX_KEY_BYTES_MAX))
+		return false;
+	if (o->protect > KX_PROTECT_AEAD || (o->protect != KX_PROTECT_PLAIN && o->key == NULL))
+		return false;
 	return o->channels_max <= KX_LCORES_MAX && o->producers_max <= 127 && o->consumers_max <= 1024 &&
 		o->subscriptions_max <= 65536 && o->requests_max <= 1024;
 }
@@ -32,6 +38,11 @@ static void take_opts(struct kx_client *c, const struct kx_client_opts *opts)
 	if (opts->principal != NULL)
 		memcpy(c->principal, opts->principal, strlen(opts->principal));
 	c->opts.principal = c->principal;
+	if (opts->key != NULL) {
+		c->key.len = opts->key_bytes;
+		memcpy(c->key.bytes, opts->key, opts->key_bytes);
+	}
+	c->opts.key = NULL; /* the caller's copy may be gone */
 }
 
 /* Timers a client may need at most: its channels', its producers', its own. */
@@ -65,6 +76,7 @@ static void client_free(struct kx_client *c)
 	free(c->subs);
 	free(c->sub_gen);
 	free(c->requests);
+	kx_key_wipe(&c->key);
 	free(c);
 }
 

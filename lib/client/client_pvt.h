@@ -281,6 +281,7 @@ struct kx_client {
 	struct kx_client *next, *prev;
 	struct kx_client_opts opts;
 	char principal[KX_PRINCIPAL_NAME_MAX + 1];
+	struct kx_key key;  /* of no length: none */
 	struct timer timer; /* requests, connect time-out */
 	bool connected, have_identity, connect_failed, down, closing;
 	uint64_t connect_ns; /* since when the first channel is being set up */
@@ -352,7 +353,7 @@ struct out {
 /* May sessions of this client have protected frames? */
 static inline bool client_may_protect(const struct kx_client *c)
 {
-	return c->opts.protect != KX_PROTECT_PLAIN;
+	return c->key.len != 0; /* the broker may demand it of the principal */
 }
 /* Bytes of body that a frame has room for. */
 static inline uint32_t channel_room(const struct channel *ch)

@@ -66,6 +66,9 @@ extern "C" {
 	X(STOPPING, "the broker is stopping; wait for it to come back")                                      \
 	X(EMPTY, "nothing there now; call kx_hub_poll() and try again")                                      \
 	X(UNSUPPORTED, "the transport has no descriptor to sleep on; call kx_hub_poll() in a loop")          \
+	X(BROKER_UNPROVEN,                                                                                   \
+		"the broker does not prove that it knows this principal's key: another broker answers, or "  \
+		"somebody between; check the address and the key file")                                      \
 	X(NO_TICKET, "the data lcore does not exist or its channel cannot be opened; use a lower index")
 enum kx_result {
 #define KX_RESULT_ENUM(id, text) KX_##id,
@@ -200,8 +203,12 @@ struct kx_event {
 const char *kx_event_name(enum kx_event_type type);
 
 struct kx_client_opts {
-	struct kx_addr broker;	 /**< one of the broker's data lcores */
-	const char *principal;	 /**< name, at most 63 bytes; NULL: none. Copied */
+	struct kx_addr broker; /**< one of the broker's data lcores */
+	const char *principal; /**< name, at most 63 bytes; NULL: none. Copied */
+	const void *key;       /**< the principal's key, KX_KEY_BYTES_MIN..KX_KEY_BYTES_MAX bytes: from
+				  kx_key_load() or from elsewhere. Copied, wiped when the client is closed. NULL:
+				  none, and the client is anonymous */
+	uint32_t key_bytes;
 	enum kx_protect protect; /**< how frames are protected, at least (the broker may demand more of the
 				    principal): PLAIN (0, default), MAC (tags that nobody else can make), AEAD
 				    (encrypted too). Not without a key */

@@ -95,7 +95,9 @@ static bool use_ticket(const struct channel *ch)
 static void send_auth(struct channel *ch, uint64_t now_ns)
 {
 	const struct kx_client *c = ch->client;
-	struct kx_auth auth = {.method = KX_AUTH_NONE, .datagram_bytes = ch->path.datagram_bytes};
+	struct kx_auth auth = {.method = c->key.len != 0 ? KX_AUTH_HMAC_SHA256 : KX_AUTH_NONE,
+		.protect = (uint8_t)c->opts.protect,
+		.datagram_bytes = ch->path.datagram_bytes};
 
 	memcpy(auth.client_nonce, ch->nonce, sizeof(ch->nonce));
 	memcpy(auth.cookie, ch->cookie.cookie, sizeof(auth.cookie));
@@ -106,6 +108,8 @@ static void send_auth(struct channel *ch, uint64_t now_ns)
 		auth.method = KX_AUTH_TICKET;
 		memcpy(auth.ticket, c->ticket, sizeof(auth.ticket));
 	}
+	if (c->key.len != 0)
+		kx_auth_sign(&c->key, &auth);
 	send_setup(ch, KX_AUTH, &auth, sizeof(auth), now_ns);
 	ch->retry_ns = now_ns + backoff(ch, ch->auth_tries++);
 }
@@ -194,23 +198,81 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	take_info(c, b);
 }
 
+/* This attempt came to nothing: another one later, unless the client is to stay down. */
+static void attempt_failed(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+
+	ch->state = CH_WAIT;
+	ch->retry_ns = now_ns + HELLO_SLOW;
+	kxc_channel_arm(ch, ch->retry_ns);
+	if (ch != &c->channels[0] || c->connect_failed)
+		return;
+	c->connect_failed = true;
+	kxc_client_event(
+		c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = result, .code = code});
+	if (c->opts.no_reconnect) {
+		c->down = true;
+		kxc_channel_close(ch, now_ns);
+	}
+}
+
+/* Does ACCEPT come from who knows our key, and are the frames protected as we want? */
+static enum kx_result accept_proven(
+	const struct channel *ch, const struct kx_accept *b, uint8_t secret[KX_AUTH_SECRET_BYTES])
+{
+	const struct kx_client *c = ch->client;
+	struct kx_auth nonces;
+
+	if (c->key.len == 0)
+		return b->protect == KX_PROTECT_PLAIN ? KX_OK : KX_REFUSED;
+	memcpy(nonces.client_nonce, ch->nonce, sizeof(nonces.client_nonce));
+	memcpy(nonces.broker_nonce, ch->cookie.broker_nonce, sizeof(nonces.broker_nonce));
+	kx_auth_session_secret(&c->key, &nonces, secret);
+	if (kx_auth_accept_check(secret, b) != 0)
+		return KX_BROKER_UNPROVEN;
+	return b->protect >= c->opts.protect ? KX_OK : KX_REFUSED;
+}
+
+static bool open_session(
+	struct channel *ch, const struct kx_accept *b, const uint8_t secret[KX_AUTH_SECRET_BYTES])
+{
+	if (kx_map_put(&ch->hub->conns, b->conn_id, ch->index) != 0)
+		return false;
+	ch->conn_id = b->conn_id;
+	ch->tag_bytes = 0;
+	if (b->protect == KX_PROTECT_PLAIN || kxc_channel_protect(ch, secret, (enum kx_protect)b->protect))
+		return true;
+	kx_map_del(&ch->hub->conns, b->conn_id);
+	ch->conn_id = 0;
+	return false;
+}
+
 static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
-	bool first = ch == &c->channels[0];
+	bool first = ch == &c->channels[0], open;
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+	enum kx_result proven;
 
 	if (ch->state != CH_AUTH)
 		return;
+	proven = accept_proven(ch, b, secret);
+	if (proven != KX_OK) {
+		attempt_failed(ch, proven, proven == KX_REFUSED ? KX_CODE_UNPROTECTED : 0, now_ns);
+		return;
+	}
 	if (!first && !same_identity(c, b)) {
 		kxc_channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
 		return;
 	}
-	if (kx_map_put(&ch->hub->conns, b->conn_id, ch->index) != 0)
+	open = open_session(ch, b, secret);
+	explicit_bzero(secret, sizeof(secret));
+	if (!open)
 		return;
 	if (first)
 		take_identity(c, b, now_ns);
 	forget_nonce(ch);
-	ch->conn_id = b->conn_id;
 	ch->lcore = b->lcore_index;
 	ch->datagram_bytes = KX_MIN(b->datagram_bytes, ch->path.datagram_bytes);
 	ch->limit_pkt = b->limit_pkt;
@@ -236,20 +298,7 @@ static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t no
 		channel_ready(ch);
 		return;
 	}
-	ch->state = CH_WAIT;
-	ch->retry_ns = now_ns + HELLO_SLOW;
-	kxc_channel_arm(ch, ch->retry_ns);
-	if (ch != &c->channels[0] || c->connect_failed)
-		return;
-	c->connect_failed = true;
-	kxc_client_event(c,
-		&(struct kx_event){.type = KX_EVENT_CONNECT_FAILED,
-			.result = b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED,
-			.code = b->code});
-	if (c->opts.no_reconnect) {
-		c->down = true;
-		kxc_channel_close(ch, now_ns);
-	}
+	attempt_failed(ch, b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED, b->code, now_ns);
 }
 
 void kxc_setup_frame(

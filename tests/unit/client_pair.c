@@ -17,6 +17,9 @@ const char pair_ini[] =
 	"[topic trim]\npartitions = 1\nlog_bytes = 256K\nmax_message_bytes = 64K\n"
 	"[topic big]\npartitions = 1\noverrun = block\nlog_bytes = 16M\nmax_message_bytes = 1M\n";
 
+const char *pair_principal;
+const struct kx_key *pair_key;
+
 void pair_event(void *user, const struct kx_event *e)
 {
 	struct seen *s = user;
@@ -94,6 +97,11 @@ struct kx_client *pair_client(struct net *net, uint32_t hub, struct seen *seen)
 	struct kx_client *c;
 
 	opts.broker = net->lcores[0].addr;
+	opts.principal = pair_principal;
+	if (pair_key != NULL) {
+		opts.key = pair_key->bytes;
+		opts.key_bytes = pair_key->len;
+	}
 	assert_int_equal(kx_client_open(net->hub[hub], &opts, net->now_ns, &c), KX_OK);
 	return c;
 }

@@ -34,6 +34,10 @@ struct pair {
 	uint32_t window_bytes, hold_frames; /* of the consumer; 0: defaults */
 };
 
+/* Who the clients are; NULL: nobody. */
+extern const char *pair_principal;
+extern const struct kx_key *pair_key;
+
 /* Callbacks; user is a struct seen. */
 void pair_event(void *user, const struct kx_event *e);
 void pair_complete(void *user, const struct kx_completion *c);

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Clients with keys: both ends prove themselves, and what is not permitted is told to the application. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "client_pair.h"
+
+static char dir[] = "/tmp/kx_client_auth_XXXXXX";
+static char desk_file[64], next_file[64], other_file[64];
+static struct kx_key desk, next, other;
+
+static void make_key(const char *name, char path[64], struct kx_key *key)
+{
+	char said[256];
+	struct kx_text why;
+
+	kx_text_init(&why, said, sizeof(said));
+	snprintf(path, 64, "%s/%s", dir, name);
+	assert_int_equal(kx_key_create(path, &why), 0);
+	assert_int_equal(kx_key_load(path, key, &why), 0);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	make_key("desk", desk_file, &desk);
+	make_key("next", next_file, &next);
+	make_key("other", other_file, &other);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	unlink(desk_file);
+	unlink(next_file);
+	unlink(other_file);
+	return rmdir(dir);
+}
+
+/* desk may do everything; other consume only. */
+static struct net *net_with(const char *frames, uint32_t lcores)
+{
+	char ini[4096];
+
+	snprintf(ini, sizeof(ini),
+		"%s[auth]\nanonymous = off\n[principal desk]\nkey_file = %s\nnext_key_file = %s\nframes = "
+		"%s\nproduce = *\nconsume = *\n[principal other]\nkey_file = %s\nconsume = *, !big\n",
+		pair_ini, desk_file, next_file, frames, other_file);
+	return net_new(ini, lcores, 2, 11);
+}
+
+static void as(const char *principal, const struct kx_key *key)
+{
+	pair_principal = principal;
+	pair_key = key;
+}
+
+/* A client by itself; what it is told in `seen`. */
+static struct kx_client *alone(struct net *net, struct seen *seen, bool no_reconnect)
+{
+	struct kx_client_opts opts = {.broker = net->lcores[0].addr,
+		.principal = pair_principal,
+		.key = pair_key != NULL ? pair_key->bytes : NULL,
+		.key_bytes = pair_key != NULL ? pair_key->len : 0,
+		.no_reconnect = no_reconnect,
+		.connect_timeout_ns = 2 * KX_NS_PER_S,
+		.on_event = pair_event,
+		.user = seen};
+	struct kx_client *c;
+
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_OK);
+	net_run(net, 3 * KX_NS_PER_S);
+	return c;
+}
+
+/* Both lcores, so that tickets are used too; plain, tagged and encrypted frames; with losses. */
+static void test_all_goes_through(void **state)
+{
+	static const char *const frames[] = {"plain", "mac", "aead"};
+
+	(void)state;
+	for (size_t i = 0; i < KX_DIM(frames); i++) {
+		struct pair p = {.net = net_with(frames[i], 2)};
+		struct kx_session_info info;
+
+		as("desk", i == 1 ? &next : &desk);
+		pair_open(&p, "four", 0);
+		assert_true(kx_broker_session_info(p.net->brokers[1], 0, &info));
+		assert_int_equal(info.principal, 1);
+		assert_int_equal(info.protect, i);
+		pair_impair(p.net, 20);
+		pair_send_all(&p, 2000, 4, 20);
+		net_free(p.net);
+	}
+	as(NULL, NULL);
+}
+
+static void test_wrong_key(void **state)
+{
+	struct net *net = net_with("plain", 1);
+	struct seen seen = {0};
+	struct kx_client *c;
+
+	(void)state;
+	as("desk", &other);
+	c = alone(net, &seen, true);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 1);
+	assert_int_equal(seen.last_result, KX_REFUSED);
+	assert_int_equal(seen.last_code, KX_CODE_AUTH);
+	assert_int_equal(kx_client_close(c, net->now_ns), KX_OK);
+	as(NULL, NULL);
+	c = alone(net, &seen, true);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 2);
+	assert_int_equal(seen.last_code, KX_CODE_AUTH);
+	net_free(net);
+}
+
+/* Whoever changes ACCEPT on its way, or answers without the key. */
+static bool change_accept(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	struct kx_accept *accept = (struct kx_accept *)(f->data + sizeof(*h));
+
+	if (h->type == KX_ACCEPT && net->filter_state != 0) {
+		accept->limit_bytes += net->filter_state == 1;
+		accept->mac[3] ^= net->filter_state == 2;
+		if (net->filter_state == 3)
+			memset(accept->mac, 0, sizeof(accept->mac));
+		if (net->filter_state == 4)
+			accept->protect = KX_PROTECT_PLAIN;
+		kx_frame_seal(f->data, f->bytes);
+	}
+	return true;
+}
+
+static void test_broker_unproven(void **state)
+{
+	(void)state;
+	for (uint64_t way = 1; way <= 4; way++) {
+		struct net *net = net_with("mac", 1);
+		struct seen seen = {0};
+
+		as("desk", &desk);
+		net->filter = change_accept;
+		net->filter_state = way;
+		alone(net, &seen, false);
+		assert_int_equal(seen.events[KX_EVENT_CONNECTED], 0);
+		assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 1);
+		assert_int_equal(seen.last_result, KX_BROKER_UNPROVEN);
+		/* It goes on trying, and gets through when nobody is in between any more. */
+		net->filter_state = 0;
+		net_run(net, 20 * KX_NS_PER_S);
+		assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+		net_free(net);
+	}
+	as(NULL, NULL);
+}
+
+static void test_broker_restart(void **state)
+{
+	struct pair p = {.net = net_with("mac", 2)};
+
+	(void)state;
+	as("desk", &desk);
+	pair_open(&p, "four", 0);
+	pair_send_all(&p, 400, 4, 20);
+	net_restart_broker(p.net);
+	net_run(p.net, 5 * KX_NS_PER_S);
+	/* The ticket of the old broker is refused, the key is not. */
+	assert_int_equal(p.seen.events[KX_EVENT_CONNECTED], 4);
+	memset(&p.seen, 0, sizeof(p.seen));
+	pair_send_all(&p, 400, 4, 20);
+	net_free(p.net);
+	as(NULL, NULL);
+}
+
+static void test_denied(void **state)
+{
+	struct net *net = net_with("plain", 1);
+	struct seen seen = {0};
+	struct kx_producer_opts po = {.topic = "one", .on_complete = pair_complete, .user = &seen};
+	struct kx_consumer_opts co = {
+		.topic = "big", .partition = KX_PARTITION_ALL, .on_batch = pair_batch, .user = &seen};
+	struct kx_message m = {.value = "12345678", .value_bytes = 8};
+	struct kx_producer *producer;
+	struct kx_consumer *consumer;
+	struct kx_client *c;
+
+	(void)state;
+	as("other", &other);
+	c = alone(net, &seen, false);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+	/* It may consume `one`, so the topic exists; what it sends is refused. */
+	assert_int_equal(kx_producer_open(c, &po, net->now_ns, &producer), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_PRODUCER_READY], 1);
+	assert_int_equal(kx_producer_send(producer, &m, net->now_ns), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.failed, 1);
+	assert_int_equal(seen.last_result, KX_REFUSED);
+	/* `big` does not exist for it. */
+	assert_int_equal(kx_consumer_open(c, &co, net->now_ns, &consumer), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_CONSUMER_FAILED], 1);
+	assert_int_equal(seen.last_result, KX_UNKNOWN_TOPIC);
+	net_free(net);
+	as(NULL, NULL);
+}
+
+static void test_arguments(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 1, 3);
+	struct kx_client_opts opts = {.broker = net->lcores[0].addr, .key = desk.bytes, .key_bytes = 32};
+	struct kx_client *c;
+
+	(void)state;
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_BAD_ARGUMENT);
+	opts.principal = "";
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_BAD_ARGUMENT);
+	opts.principal = "desk";
+	opts.key_bytes = 31;
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_BAD_ARGUMENT);
+	opts.key_bytes = 65;
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_BAD_ARGUMENT);
+	opts.key = NULL;
+	opts.protect = KX_PROTECT_MAC;
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_BAD_ARGUMENT);
+	opts.key = desk.bytes;
+	opts.key_bytes = 64;
+	assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_OK);
+	assert_int_equal(kx_client_close(c, net->now_ns), KX_OK);
+	net_free(net);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_goes_through),
+		cmocka_unit_test(test_wrong_key),
+		cmocka_unit_test(test_broker_unproven),
+		cmocka_unit_test(test_broker_restart),
+		cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_arguments),
+	};
+	return cmocka_run_group_tests(tests, begin, end);
+}
