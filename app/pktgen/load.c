@@ -282,6 +282,7 @@ static void add_client_stats(struct pg_load *l, struct kx_client *client, uint64
 	*frames += s.produce_frames;
 	l->run->result.retransmitted_frames += s.retransmits;
 	l->run->result.naks += s.naks_received + s.naks_sent;
+	l->run->result.congestions += s.congestions;
 }
 
 static void settle(struct pg_load *l)

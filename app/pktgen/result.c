@@ -277,6 +277,7 @@ static void json_books(const struct pg_result *r, struct pg_json *j)
 	pg_json_u64(j, "failed", r->failed);
 	pg_json_u64(j, "retransmitted_frames", r->retransmitted_frames);
 	pg_json_u64(j, "naked_packets", r->naks);
+	pg_json_u64(j, "congestions", r->congestions);
 	pg_json_u64(j, "max_loop_gap_ns", r->max_gap_ns);
 	pg_json_u64(j, "loop_gaps_over_1ms", r->gaps_over_1ms);
 }

@@ -40,7 +40,7 @@ struct pg_result {
 	uint64_t lost, duplicated, reordered, corrupt, late;
 	uint64_t foreign; /**< messages of others on the topic, or frames that are not ours */
 	uint64_t failed;  /**< messages completed with an error */
-	uint64_t retransmitted_frames, naks;
+	uint64_t retransmitted_frames, naks, congestions;
 	struct kx_hist *latency, *ack, *lag, *idle; /**< NULL: not measured in this mode */
 	struct pg_summary residence;
 	uint64_t max_gap_ns, gaps_over_1ms; /**< of the loop, measured time */

@@ -9,13 +9,16 @@
 #                                   RIG_QUIET=1 keeps its output in $RIG_TMP/pktgen.log. Returns its exit code.
 #   rig_end                         stops what runs and removes what was made (also runs on exit)
 #
-# RIG_CONFIG: the broker's ini.   RIG_CPU_GEN, RIG_CPU_PEER: CPUs, 0 and 1.
+# RIG_CONFIG: the broker's ini.   RIG_CPU_GEN, RIG_CPU_PEER: CPUs, 0 and 1.   RIG_BROKER_ARGS: more arguments for it.
+# rig_measured PREFIX JSON, when there is such a function, is called with the result there and the broker still running;
+# PREFIX is its EAL file prefix.
 
 RIG_CPU_GEN=${RIG_CPU_GEN:-0}
 RIG_CPU_PEER=${RIG_CPU_PEER:-1}
 RIG_START_SECONDS=${RIG_START_SECONDS:-30}
 RIG_TMP=
 RIG_PIDS=()
+RIG_BROKER_ARGS=()
 
 rig_die() {
   echo "$*" >&2
@@ -67,7 +70,7 @@ _rig_start_testpmd() {
 _rig_start_kaelix() {
   _rig_eal "$RIG_CPU_PEER" p "${RIG_BROKER_MB:-512}"
   _rig_client
-  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" -- --config "$RIG_CONFIG" <&9 >"$RIG_TMP/peer.log" 2>&1 &
+  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" -- --config "$RIG_CONFIG" "${RIG_BROKER_ARGS[@]}" <&9 >"$RIG_TMP/peer.log" 2>&1 &
   RIG_PEER=$!
 }
 
@@ -139,6 +142,9 @@ rig_run() {
     fi
     sleep 0.1
   done
+  if [ "$peer" = kaelix ] && [ -e "$json" ] && declare -F rig_measured >/dev/null; then
+    rig_measured "${RIG_ID}p" "$json"
+  fi
   _rig_stop "$RIG_PEER" "$peer"
   wait "$generator" || rc=$?
   RIG_PIDS=()

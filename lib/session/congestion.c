@@ -5,12 +5,13 @@
 #include "kx_session.h"
 
 #define EPOCH_NS	(10 * KX_NS_PER_S) /* the shortest round trip is that of the last one or two */
-#define NOISE_NS	UINT64_C(1000000)  /* longer by this: the ends' own business */
 #define ROUND_MIN_NS	UINT64_C(50000)
 #define PACE_MIN_NS	UINT64_C(20000)
 #define SRTT_GUESS_NS	UINT64_C(1000000)
-#define OVER_SAMPLES	4
-#define QUEUE_PKTS	16		   /* each sender's share of the queue */
+#define OVER_SAMPLES	8
+#define CLUMP_NS	UINT64_C(1000000)
+#define CLUMP_SHARE	32 /* more than one in so many within a millisecond, of a tenth of a second: clumps */
+#define QUEUE_PKTS	16 /* each sender's share of the queue */
 #define START_ENDS_NS	UINT64_C(50000000) /* not used up for so long: nothing to be careful about */
 #define CONTROL_ENDS_NS (10 * KX_NS_PER_S) /* the same after congestion */
 #define LOSS_AGE_NS	(2 * KX_NS_PER_S)  /* older counts say nothing */
@@ -49,7 +50,6 @@ static void start_round(struct kx_cc *cc, uint64_t now_ns)
 	cc->limited = false;
 	cc->round_ns = now_ns;
 	cc->round_min_ns = UINT64_MAX;
-	cc->round_acked = 0;
 }
 
 /* Congestion was met: from here on `window` packets may be under way, growing by step_pkts at most. */
@@ -79,10 +79,36 @@ static void shortest_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t now_ns)
 	if (rtt_ns != 0 && (cc->min_ns == 0 || rtt_ns < cc->min_ns))
 		cc->min_ns = rtt_ns;
 	min = shortest(cc);
-	cc->high_ns = min == 0 ? UINT64_MAX : min + KX_MAX(min, KX_CC_QUEUE_NS);
+	cc->high_ns = min == 0 ? UINT64_MAX : min + KX_MAX(min, 2 * KX_CC_NOISE_NS);
 }
 
-/* Does every sample say that a queue stands? */
+/* What arrives within a millisecond, at most. */
+static void clump_seen(struct kx_cc *cc, uint32_t pkts, uint64_t now_ns)
+{
+	if (now_ns - cc->clump_ns >= CLUMP_NS) {
+		cc->clump_ns = now_ns;
+		cc->clump = 0;
+	}
+	cc->clump += pkts;
+	cc->clump_max = KX_MAX(cc->clump_max, cc->clump);
+	cc->over_acked += pkts;
+}
+
+/*
+ * Every sample for long says that a queue stands. A link's queue leaves evenly; what comes in clumps has
+ * waited for an end that shares its CPU, and sending less would change nothing.
+ */
+static void queue_stands(struct kx_cc *cc, uint64_t now_ns)
+{
+	uint64_t window = cc->over_acked * shortest(cc) / (now_ns - cc->over_ns);
+
+	if ((uint64_t)cc->clump_max * CLUMP_SHARE > cc->over_acked)
+		set_off(cc);
+	else if (!cc->on || cc->start)
+		congested(cc, window, KX_CC_WINDOW_MAX, now_ns);
+	cc->over_ns = 0;
+}
+
 static void queue_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
 {
 	if (rtt_ns == 0)
@@ -93,13 +119,12 @@ static void queue_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint
 	}
 	if (cc->over_ns == 0) {
 		cc->over_ns = KX_MAX(now_ns, UINT64_C(1));
-		cc->over_acked = cc->over_samples = 0;
+		cc->over_acked = 0;
+		cc->over_samples = cc->clump = cc->clump_max = 0;
 		return;
 	}
-	cc->over_samples++;
-	if (!cc->on && cc->over_samples >= OVER_SAMPLES && now_ns - cc->over_ns >= KX_CC_PERSIST_NS + srtt_ns)
-		congested(
-			cc, cc->over_acked * shortest(cc) / (now_ns - cc->over_ns), KX_CC_WINDOW_MAX, now_ns);
+	if (++cc->over_samples >= OVER_SAMPLES && now_ns - cc->over_ns >= KX_CC_PERSIST_NS + srtt_ns)
+		queue_stands(cc, now_ns);
 }
 
 /* The fewer packets, the more of them must be lost: what single losses make of a few per cent is far below.
@@ -130,20 +155,10 @@ static void losses_seen(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 	cc->loss_ns = now_ns;
 }
 
-static void start_round_over(struct kx_cc *cc, uint64_t now_ns)
-{
-	if (cc->round_min_ns > cc->high_ns) {
-		congested(cc, cc->round_acked * shortest(cc) / KX_MAX(now_ns - cc->round_ns, UINT64_C(1)),
-			KX_CC_WINDOW_MAX, now_ns);
-	} else if (cc->limited) {
-		cc->window_pkts = clamp_window(2 * (uint64_t)cc->window_pkts);
-	}
-}
-
 static void follow(struct kx_cc *cc)
 {
 	uint64_t w = cc->window_pkts, min = shortest(cc), next;
-	uint64_t rtt = cc->round_min_ns > min + NOISE_NS ? cc->round_min_ns - NOISE_NS : min;
+	uint64_t rtt = cc->round_min_ns > min + KX_CC_NOISE_NS ? cc->round_min_ns - KX_CC_NOISE_NS : min;
 
 	next = (w + w * min / KX_MAX(rtt, UINT64_C(1)) + QUEUE_PKTS + w / 16) / 2;
 	if (next > w) {
@@ -160,10 +175,12 @@ static void round_over(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 {
 	if (cc->round_min_ns == UINT64_MAX || now_ns - cc->round_ns < KX_MAX(srtt_ns, ROUND_MIN_NS))
 		return;
-	if (cc->start)
-		start_round_over(cc, now_ns);
-	else
+	if (cc->start) {
+		if (cc->limited && cc->round_min_ns <= cc->high_ns)
+			cc->window_pkts = clamp_window(2 * (uint64_t)cc->window_pkts);
+	} else {
 		follow(cc);
+	}
 	cc->dip -= cc->dip > 0;
 	start_round(cc, now_ns);
 	if (cc->window_pkts >= KX_CC_WINDOW_MAX ||
@@ -171,8 +188,9 @@ static void round_over(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 		set_off(cc);
 }
 
-void kx_cc_acked_slow(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
+void kx_cc_acked_slow(struct kx_cc *cc, uint32_t pkts, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
 {
+	clump_seen(cc, pkts, now_ns);
 	shortest_seen(cc, rtt_ns, now_ns);
 	queue_seen(cc, rtt_ns, srtt_ns, now_ns);
 	losses_seen(cc, srtt_ns != 0 ? srtt_ns : SRTT_GUESS_NS, now_ns);

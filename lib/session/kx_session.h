@@ -431,10 +431,10 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
 /* ---- congestion
  * ----------------------------------------------------------------------------------------- */
 
-#define KX_CC_QUEUE_NS	   UINT64_C(2000000)  /**< over the shortest round trip: less is no queue */
-#define KX_CC_PERSIST_NS   UINT64_C(20000000) /**< a queue that stands for so long is congestion */
-#define KX_CC_LOSS_PKTS	   512		      /**< losses are counted over so many packets */
-#define KX_CC_LOSS_SHARE   12		      /**< more than one in so many of them is congestion */
+#define KX_CC_NOISE_NS	   UINT64_C(1000000)   /**< a round trip longer by this is the ends' own business */
+#define KX_CC_PERSIST_NS   UINT64_C(100000000) /**< a queue that stands for so long is congestion */
+#define KX_CC_LOSS_PKTS	   512		       /**< losses are counted over so many packets */
+#define KX_CC_LOSS_SHARE   12		       /**< more than one in so many of them is congestion */
 #define KX_CC_WINDOW_MIN   4
 #define KX_CC_WINDOW_START 64
 #define KX_CC_WINDOW_MAX   KX_TXWIN_PKTS /**< a window of this size is none: the control ends */
@@ -442,14 +442,15 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
 /**
  * Congestion response of one direction of a session. Off while there is none: then kx_cc_may() is one branch
  * for a packet, and kx_cc_acked() a few for a receipt. On: at most `window_pkts` packets are under way, and
- * they leave in portions of an eighth of a round trip. It comes on when a round trip stays longer than the
- * shortest by KX_CC_QUEUE_NS (or twice the shortest) for KX_CC_PERSIST_NS, or more than a twelfth of
+ * they leave in portions of an eighth of a round trip. It comes on when round trips stay longer than the
+ * shortest by twice the noise, and than twice the shortest, for KX_CC_PERSIST_NS, or more than a twelfth of
  * the packets are lost: independent losses of a few per cent are none of its business. A session begins with
  * it on, the window doubling with each round trip in which it was used up and no queue was seen.
  *
- * The window follows from the shortest round trip in the last one: w = (w + w * shortest / rtt + 16 + w / 16)
- * / 2, so that each sender keeps about 16 packets waiting in the queue, whatever its share was; too many
- * losses set it to what arrived in a round trip, and it grows from there by 1, 2, 3, ...
+ * The window follows from the shortest round trip in the last one, less the noise:
+ * w = (w + w * shortest / rtt + 16 + w / 16) / 2, so that each sender keeps about 16 packets waiting in the
+ * queue, whatever its share was; too many losses make it smaller by their share, and it grows from there by
+ * 1, 2, 3, ... Delays of packets that arrive in clumps are no queue of a link: an end waits for its CPU.
  */
 struct kx_cc {
 	bool on;
@@ -458,33 +459,33 @@ struct kx_cc {
 	uint8_t dip;  /**< rounds with a quarter of the window: the queue drains, the shortest round trip is
 			 seen */
 	uint32_t window_pkts;
-	uint32_t step_pkts;		   /**< growth at most, after losses */
-	uint32_t acked, lost;		   /**< since loss_ns */
-	uint32_t over_acked, over_samples; /**< since over_ns */
-	uint32_t quota;			   /**< packets that may go before pace_ns */
-	uint32_t congestions;		   /**< times it met any; for statistics */
-	uint64_t min_ns, min_before_ns;	   /**< shortest round trip of this epoch, and of the one before; 0 */
-	uint64_t high_ns;		   /**< a sample above is a queue */
+	uint32_t step_pkts;		/**< growth at most, after losses */
+	uint32_t acked, lost;		/**< since loss_ns */
+	uint32_t over_samples;		/**< since over_ns */
+	uint32_t clump, clump_max;	/**< arrived since clump_ns; most in such a time since over_ns */
+	uint32_t quota;			/**< packets that may go before pace_ns */
+	uint32_t congestions;		/**< times it met any; for statistics */
+	uint64_t min_ns, min_before_ns; /**< shortest round trip of this epoch, and of the one before; 0 */
+	uint64_t clump_ns;
+	uint64_t over_acked;
+	uint64_t high_ns; /**< a sample above is a queue */
 	uint64_t epoch_ns, loss_ns;
 	uint64_t over_ns; /**< all samples since were high; 0: the last was not */
-	uint64_t round_ns, round_min_ns, round_acked;
+	uint64_t round_ns, round_min_ns;
 	uint64_t used_ns; /**< when the window was used up last */
 	uint64_t pace_ns;
 };
 void kx_cc_init(struct kx_cc *cc, uint64_t now_ns);
 /** kx_cc_acked() where there is something to think about. */
-void kx_cc_acked_slow(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns);
+void kx_cc_acked_slow(struct kx_cc *cc, uint32_t pkts, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns);
 /** A receipt: `pkts` are newly known to have arrived; rtt_ns is its sample, or 0. */
 static KX_ALWAYS_INLINE void kx_cc_acked(
 	struct kx_cc *cc, uint32_t pkts, uint64_t rtt_ns, uint64_t srtt_ns, uint64_t now_ns)
 {
 	cc->acked += pkts;
 	if (kx_unlikely(cc->on || cc->over_ns != 0 || rtt_ns > cc->high_ns ||
-		    (rtt_ns != 0 && rtt_ns < cc->min_ns) || cc->acked + cc->lost >= KX_CC_LOSS_PKTS)) {
-		cc->over_acked += pkts;
-		cc->round_acked += pkts;
-		kx_cc_acked_slow(cc, rtt_ns, srtt_ns, now_ns);
-	}
+		    (rtt_ns != 0 && rtt_ns < cc->min_ns) || cc->acked + cc->lost >= KX_CC_LOSS_PKTS))
+		kx_cc_acked_slow(cc, pkts, rtt_ns, srtt_ns, now_ns);
 }
 /** Packets were named as lost. */
 static inline void kx_cc_lost(struct kx_cc *cc, uint32_t pkts)

@@ -238,6 +238,32 @@ static void test_random_loss_is_no_congestion(void **state)
 	}
 }
 
+/* Ends that share a CPU answer tens of milliseconds late, whatever is under way: for 15 ms of 20 one of them
+ * or the other does not run. That is no congestion, and nothing is slowed down for it. */
+static void test_descheduled_ends_are_no_congestion(void **state)
+{
+	struct scene sc = scene_new(1, 9, MS / 50);
+	uint64_t from, turns = 0;
+
+	(void)state;
+	stream_open(&sc, 0);
+	from = sc.streams[0].seen.messages;
+	for (uint64_t end = sc.net->now_ns + 2 * KX_NS_PER_S; sc.net->now_ns < end; turns++) {
+		if (turns % 2000 == 0)
+			sc.net->lcores[0].asleep_until_ns = sc.net->now_ns + 15 * MS;
+		if (turns % 2000 == 1700) {
+			sc.net->hubs[0].asleep_until_ns = sc.net->now_ns + 15 * MS;
+			sc.net->hubs[1].asleep_until_ns = sc.net->now_ns + 15 * MS;
+		}
+		run(&sc, 10000);
+	}
+	/* a window of a thousand packets in each 20 ms, or near it */
+	assert_int_equal(congestions(&sc), 0);
+	assert_true((sc.streams[0].seen.messages - from) / PER_FRAME > 100 * 500);
+	drain(&sc);
+	net_free(sc.net);
+}
+
 /* ---- a storm of losses */
 
 struct tally {
@@ -303,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_deliver_through_a_bottleneck),
 		cmocka_unit_test(test_a_shallow_queue),
 		cmocka_unit_test(test_random_loss_is_no_congestion),
+		cmocka_unit_test(test_descheduled_ends_are_no_congestion),
 		cmocka_unit_test(test_a_storm_does_not_multiply_the_traffic),
 	};
 
