@@ -50,7 +50,8 @@ static const char *blocked_text(uint8_t blocked)
 	return blocked < KX_DIM(texts) ? texts[blocked] : "?";
 }
 
-static void add_session(struct rte_tel_data *d, const struct kx_session_info *s)
+static void add_session(
+	const struct kx_telemetry_config *c, struct rte_tel_data *d, const struct kx_session_info *s)
 {
 	char text[KX_ADDR_TEXT_BYTES];
 
@@ -58,6 +59,8 @@ static void add_session(struct rte_tel_data *d, const struct kx_session_info *s)
 	tel_text(d, "conn_id", text);
 	snprintf(text, sizeof(text), "%016" PRIx64, s->producer_id);
 	tel_text(d, "producer_id", text);
+	tel_text(d, "principal",
+		s->principal < c->conf->principal_count ? c->conf->principals[s->principal].name : "?");
 	tel_text(d, "remote", kx_addr_format(&s->remote, text));
 	tel_u64(d, "rx_frames", s->rx_frames);
 	tel_u64(d, "tx_frames", s->tx_frames);
@@ -95,6 +98,6 @@ int tel_session_stats(const struct kx_telemetry_config *c, const char *params, s
 	tel_u64(d, "lcore", w->lcore);
 	tel_u64(d, "age_ms", now_ns > info.created_ns ? (now_ns - info.created_ns) / 1000000 : 0);
 	tel_u64(d, "idle_ms", now_ns > info.last_rx_ns ? (now_ns - info.last_rx_ns) / 1000000 : 0);
-	add_session(d, &info);
+	add_session(c, d, &info);
 	return 0;
 }

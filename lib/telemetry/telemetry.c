@@ -25,6 +25,8 @@ static bool running, registered;
 	X("/kaelix/partition/stats", "TOPIC,ID", tel_partition_stats, "Offsets and counters of a partition") \
 	X("/kaelix/session/list", "[FIRST]", tel_session_list, "Numbers of the open sessions")               \
 	X("/kaelix/session/stats", "ID", tel_session_stats, "Counters and credit of a session")              \
+	X("/kaelix/principal/list", "[FIRST]", tel_principal_list, "Names of principals")                    \
+	X("/kaelix/principal/stats", "NAME", tel_principal_stats, "Sessions and refusals of a principal")    \
 	X("/kaelix/drops", "[LCORE]", tel_drops, "Every drop reason, and the ledger")                        \
 	X("/kaelix/latency", "[LCORE]", tel_latency, "Residence and stage latencies in ns")                  \
 	X("/kaelix/memory", "", tel_memory, "Pools, rings, extents and tables")

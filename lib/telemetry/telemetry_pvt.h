@@ -25,6 +25,8 @@ int tel_partition_stats(const struct kx_telemetry_config *c, const char *params,
 int tel_session_list(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_session_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_drops(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
+int tel_principal_list(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
+int tel_principal_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_latency(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_memory(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 

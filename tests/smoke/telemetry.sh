@@ -46,6 +46,8 @@ COMMANDS = {
                                 ["quick", "quick,2", "quick,x", ",0", "nope,0", "quick,-1", "quick,0,0"]),
     "/kaelix/session/list": (True, ["0", "5"], ["x", "999999999"]),
     "/kaelix/session/stats": (False, [], ["0", "99999999", "x", "-1"]),
+    "/kaelix/principal/list": (True, ["0"], ["1", "x", "-1"]),
+    "/kaelix/principal/stats": (False, ["anonymous"], ["nobody", "%s%n", "q" * 300]),
     "/kaelix/drops": (True, ["1", "2"], ["0", "x"]),
     "/kaelix/latency": (True, ["1"], ["0", "x"]),
     "/kaelix/memory": (True, [], ["x"]),

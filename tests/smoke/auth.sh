@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Keys with real processes over veth: who has none or a wrong one stays outside, topics that a principal may not use are
+# denied or not there, protected frames pass, audit lines say so, and a key is changed by two restarts without a gap.
+# timeout: 300
+# shellcheck source=tests/smoke/_init.sh
+. "$(dirname "$0")/_init.sh"
+# shellcheck source=tests/smoke/_broker.sh
+. "$(dirname "$0")/_broker.sh"
+# shellcheck source=tests/smoke/_veth.sh
+. "$(dirname "$0")/_veth.sh"
+veth_up
+
+for name in desk desk2 feed stranger; do
+  "$KX_CLI" keygen "$KX_TMP/$name.key" || fail "keygen: exit $?"
+done
+assert_eq 600 "$(stat -c %a "$KX_TMP/desk.key")" "mode of a new key file"
+if "$KX_CLI" keygen "$KX_TMP/desk.key" 2>"$KX_TMP/err"; then fail "keygen wrote over a key"; fi
+grep -q 'exists already' "$KX_TMP/err" || fail "keygen: $(cat "$KX_TMP/err")"
+
+# ini DESK-KEY NEXT-KEY
+ini() {
+  broker_ini net_af_packet0 <<INI
+[auth]
+anonymous = off
+[lcores]
+data = 1
+[memory]
+log_bytes = 64M
+[port @PORT@]
+address = 10.77.0.1/24, fd77::1/64
+[topic orders]
+[topic fills]
+[topic vault]
+[principal desk]
+key_file = $1
+next_key_file = $2
+produce = orders
+consume = *, !vault
+[principal feed]
+key_file = $KX_TMP/feed.key
+frames = mac
+produce = *
+consume = *
+INI
+}
+start() {
+  broker_start --no-huge --lcores '0@0,1@1' --vdev "net_af_packet0,iface=$VETH"
+}
+# as NAME KEY COMMAND...: kaelix-cli as that principal
+as() {
+  in_ns host "$KX_CLI" -b 10.77.0.1 --timeout 5000 --principal "$1" --key-file "$KX_TMP/$2.key" "${@:3}"
+}
+# refused PATTERN CODE COMMAND...
+refused() {
+  local rc=0
+  "${@:3}" >"$KX_TMP/out" 2>"$KX_TMP/err" </dev/null || rc=$?
+  assert_eq "$2" "$rc" "exit code of ${*:3}"
+  grep -q "$1" "$KX_TMP/err" || fail "instead of '$1': $(cat "$KX_TMP/err")"
+}
+audit() {
+  wait_for "grep -q '$1' '$KX_TMP/broker.log'" 5
+}
+
+# A key file that others can read is known before anything is started.
+ini "$KX_TMP/desk.key" none
+chmod 640 "$KX_TMP/desk.key"
+refused 'desk.key: has mode 0640.*chmod 600.*(principal desk)' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
+  --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
+chmod 600 "$KX_TMP/desk.key"
+
+start
+refused 'principal' 3 in_ns host "$KX_CLI" ping -b 10.77.0.1 --timeout 5000
+refused 'principal' 3 as desk stranger ping
+refused 'principal' 3 as stranger stranger ping
+audit '^audit .* refused principal=anonymous remote=10.77.0.2:'
+audit '^audit .* refused principal=desk remote=10.77.0.2:.* reason="'
+audit '^audit .* refused principal=stranger (unknown)'
+
+as desk desk ping --count 3
+audit '^audit .* accepted principal=desk .* key=current'
+printf 'one\ntwo\n' | as desk desk produce -t orders
+assert_eq $'one\ntwo' "$(as desk desk consume -t orders --count 2 --idle-exit 5000)" "lines of orders"
+echo three | as feed feed produce -t fills
+echo four | as feed feed produce -t vault
+assert_eq three "$(as desk desk consume -t fills --count 1 --idle-exit 5000)" "line of fills"
+assert_eq four "$(as feed feed consume -t vault --count 1 --idle-exit 5000 --frames aead)" "line of vault"
+refused 'not permitted' 1 bash -c "$(declare -f as in_ns ns); $(declare -p KX_ID KX_TMP KX_CLI)
+  echo x | as desk desk produce -t fills"
+refused 'topic' 1 as desk desk consume -t vault --count 1
+audit '^audit .* denied principal=desk .* topic=fills'
+assert_eq $'fills\norders' "$(as desk desk topics | grep -ow 'orders\|fills\|vault' | sort)" "topics that desk sees"
+stats=$(telemetry "$BROKER_PREFIX" /kaelix/principal/stats,desk)
+for key in accepted refused denied; do
+  [ "$(in_json /kaelix/principal/stats "$key" <<<"$stats")" -gt 0 ] || fail "$key of desk is 0: $stats"
+done
+broker_stop
+
+# Both keys are valid, then only the new one.
+ini "$KX_TMP/desk.key" "$KX_TMP/desk2.key"
+start
+as desk desk ping --count 1
+as desk desk2 ping --count 1
+audit '^audit .* accepted principal=desk .* key=next'
+broker_stop
+ini "$KX_TMP/desk2.key" none
+start
+as desk desk2 ping --count 1
+refused 'principal' 3 as desk desk ping
+broker_stop
