@@ -78,10 +78,10 @@ static enum sent send_part(
 	return SENT;
 }
 
-/* Is what a repair names still ours to send here? */
+/* Is what a repair names still ours to send here? A producer that was closed has no slots. */
 static bool slot_repairable(const struct channel *ch, const struct kx_producer *p, uint32_t slot)
 {
-	return slot < p->opts.send_slots && p->slots[slot].state == SLOT_SENT &&
+	return p->slots != NULL && slot < p->opts.send_slots && p->slots[slot].state == SLOT_SENT &&
 		p->parts[p->slots[slot].part].ch == ch;
 }
 
