@@ -28,7 +28,7 @@ struct wire {
 	uint32_t next;
 	struct kx_accept accept;
 	struct kx_cookie cookie;
-	uint64_t delivered_offset;
+	uint64_t largest_pkt; /* of the broker */
 	uint64_t frames;
 	uint64_t limit_bytes;
 };
@@ -53,6 +53,7 @@ static void note(struct wire *w, const uint8_t *data)
 	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)data;
 
 	w->frames++;
+	w->largest_pkt = h->pkt_no;
 	if (h->type == KX_COOKIE)
 		memcpy(&w->cookie, h + 1, sizeof(w->cookie));
 	else if (h->type == KX_ACCEPT)
@@ -170,11 +171,14 @@ static double round_ns(struct wire *w, unsigned int messages, uint32_t flags, st
 	struct kx_frame f[BURST];
 
 	for (unsigned int n = 0; n < BURSTS_PER_ROUND; n++) {
+		uint64_t taken = kx_broker_counters(broker)->messages_out;
 		struct {
 			struct kx_receipt r;
 			struct kx_credit_entry e;
-		} credit = {.r = {.next_pkt = 1, .entry_count = 1},
-			.e = {.sub_id = 1, .next_offset = seq, .done_offset = seq}};
+		} credit = {.r = {.next_pkt = w->largest_pkt + 1,
+				    .largest_pkt = w->largest_pkt,
+				    .entry_count = 1},
+			.e = {.sub_id = 1, .next_offset = taken, .done_offset = taken}};
 		uint64_t t, now = kx_tsc_to_ns(clock, kx_tsc_read());
 
 		credit.e.limit_bytes = 1u << 30;

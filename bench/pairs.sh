@@ -119,7 +119,11 @@ if part callgrind; then
     for side in parent current; do
       for bursts in 10 60; do
         KX_BURSTS=$bursts valgrind --tool=callgrind --callgrind-out-file=/dev/null "$tmp/$side/v2/bench/micro_broker" \
-          $messages 64 2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p' >"$tmp/callgrind.$messages.$bursts.$side"
+          $messages 64 >"$tmp/log" 2>&1 || {
+          tail -n 3 "$tmp/log" >&2
+          exit 2
+        }
+        sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$tmp/log" >"$tmp/callgrind.$messages.$bursts.$side"
       done
     done
     echo "callgrind: $messages messages a frame"
