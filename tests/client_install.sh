@@ -99,7 +99,17 @@ done
 got=$("$dir/root/$(cd "$dir/root" && find . -name kaelix-cli | head -n 1)" consume -b 127.0.0.1:19350 -t hello \
   --count 2 --idle-exit 5000 | xargs)
 [ "$got" = "hello hello" ] || fail "consumed: $got"
+# The Python binding, as installed with it.
+python=$(find "$dir/root" -name kaelix.py | head -n 1)
+[ -n "$python" ] || fail "no kaelix.py was installed"
+got=$(LD_LIBRARY_PATH=$libdir PYTHONPATH=${python%/*} PYTHONDONTWRITEBYTECODE=1 python3 -c 'import kaelix
+with kaelix.Client("127.0.0.1:19350") as c, c.consumer("hello", start=kaelix.EARLIEST) as consumer:
+    print(*[m.value.decode() for m in consumer.messages(timeout=5, count=2)])')
+[ "$got" = "hello hello" ] || fail "consumed with Python: $got"
+KAELIX_LIBRARY=$dir/nothing.so PYTHONPATH="${python%/*}" PYTHONDONTWRITEBYTECODE=1 python3 -c 'import kaelix' 2>"$dir/err" &&
+  fail "Python found a library that is not there"
+grep -q KAELIX_LIBRARY "$dir/err" || fail "a missing library is not explained: $(tail -n 1 "$dir/err")"
 exec 9>&-
 wait "$broker" || fail "the broker: exit $?"
 broker=
-echo "installed library: C and C++ programs produced, kaelix-cli consumed"
+echo "installed library: C and C++ programs produced, kaelix-cli and Python consumed"
