@@ -167,6 +167,8 @@ void kxc_reassembly_frame(
 	s->sent_end = KX_MAX(s->sent_end, g->first + 1);
 	s->log_end = KX_MAX(s->log_end, g->first + 1);
 	store(ch, s, g, f->rx_ns);
+	kxc_credit_due(s,
+		now_ns + CREDIT_WAIT); /* the broker paces itself by what it hears, also within a message */
 	kxc_deliver_held(s, now_ns);
 	/* parts that come in their order are no hole: only silence makes them one */
 	if (s->state == SUB_ACTIVE && kxc_sub_has_gap(s)) {
