@@ -152,7 +152,8 @@ struct hold {
 };
 struct reassembly {
 	uint64_t first, rx_ns;
-	struct sub *sub; /* NULL: free */
+	uint64_t last_ns; /* when a part came last */
+	struct sub *sub;  /* NULL: free */
 	uint32_t batch_bytes, part_bytes, parts, have;
 	bool complete;
 	uint64_t *bits;
@@ -504,7 +505,9 @@ void kxc_reassembly_frame(
 bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns);
 void kxc_reassembly_drop(struct sub *s, uint64_t below);
 struct reassembly *kxc_reassembly_find(struct sub *s, uint64_t first);
-unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max);
+/* tail: also what follows the last part that came. @return entries written */
+unsigned int kxc_reassembly_missing(
+	const struct reassembly *r, struct kx_nak_entry *out, unsigned int max, bool tail);
 
 /* ---- polled.c */
 bool kxc_polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);

@@ -116,7 +116,7 @@ static void too_large(struct channel *ch, struct sub *s)
 			.partition = s->index});
 }
 
-static void store(struct channel *ch, struct sub *s, const struct kx_frag *g, uint64_t rx_ns)
+static void store(struct channel *ch, struct sub *s, const struct kx_frag *g, uint64_t rx_ns, uint64_t now_ns)
 {
 	struct reassembly *r = kxc_reassembly_find(s, g->first);
 	uint32_t part = g->frag_offset / g->part_bytes;
@@ -140,6 +140,7 @@ static void store(struct channel *ch, struct sub *s, const struct kx_frag *g, ui
 	memcpy(r->data + g->frag_offset, g + 1, g->frag_bytes);
 	r->bits[part / 64] |= UINT64_C(1) << (part % 64);
 	r->rx_ns = rx_ns;
+	r->last_ns = now_ns;
 	if (++r->have == r->parts)
 		complete(ch, r);
 }
@@ -166,7 +167,7 @@ void kxc_reassembly_frame(
 	}
 	s->sent_end = KX_MAX(s->sent_end, g->first + 1);
 	s->log_end = KX_MAX(s->log_end, g->first + 1);
-	store(ch, s, g, f->rx_ns);
+	store(ch, s, g, f->rx_ns, now_ns);
 	kxc_credit_due(s,
 		now_ns + CREDIT_WAIT); /* the broker paces itself by what it hears, also within a message */
 	kxc_deliver_held(s, now_ns);
@@ -179,8 +180,10 @@ void kxc_reassembly_frame(
 	}
 }
 
-/* Byte ranges that are missing. @return entries written */
-unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_entry *out, unsigned int max)
+/* Byte ranges that are missing. The broker paces: what follows the last part that came is on its way, unless
+ * it has been silent for long. */
+unsigned int kxc_reassembly_missing(
+	const struct reassembly *r, struct kx_nak_entry *out, unsigned int max, bool tail)
 {
 	unsigned int n = 0;
 
@@ -189,7 +192,7 @@ unsigned int kxc_reassembly_missing(const struct reassembly *r, struct kx_nak_en
 
 		while (i < r->parts && !(r->bits[i / 64] >> (i % 64) & 1))
 			i++;
-		if (i == from)
+		if (i == from || (i == r->parts && !tail))
 			continue;
 		out[n++] = (struct kx_nak_entry){.handle = r->sub->id,
 			.kind = KX_NAK_BYTES,

@@ -133,6 +133,7 @@ void kxc_hole_filled(struct sub *s, uint64_t first, uint64_t end, uint64_t pkt_n
 struct entries {
 	struct kx_nak_entry *out;
 	unsigned int n, max;
+	uint64_t tail_ns; /* what follows the last part of a large batch is missing if that came before */
 };
 
 static void add_offsets(struct entries *e, const struct sub *s, uint64_t first, uint64_t end)
@@ -165,7 +166,8 @@ static void add_between(struct entries *e, struct sub *s, uint64_t from, uint64_
 	while (from < to && (r = next_reassembly(s, from, to)) != NULL) {
 		add_offsets(e, s, from, r->first);
 		if (!r->complete)
-			e->n += kxc_reassembly_missing(r, e->out + e->n, e->max - e->n);
+			e->n += kxc_reassembly_missing(
+				r, e->out + e->n, e->max - e->n, r->last_ns < e->tail_ns);
 		from = r->first + (r->complete ? ((const struct kx_batch_hdr *)r->data)->record_count : 1);
 	}
 	add_offsets(e, s, from, to);
@@ -312,7 +314,9 @@ static unsigned int entries_max(const struct channel *ch)
 static unsigned int naks(struct channel *ch, uint64_t now_ns)
 {
 	struct kx_nak_entry out[KX_ENTRIES_MAX];
-	struct entries e = {.out = out, .max = entries_max(ch)};
+	struct entries e = {.out = out,
+		.max = entries_max(ch),
+		.tail_ns = now_ns - KX_MIN(kx_rtt_pto_ns(&ch->rtt), now_ns)};
 	struct sub **at = &ch->gap_head, *s;
 
 	if (ch->hub->full_bursts > 0 && ch->hub->full_bursts < FULL_BURSTS)
