@@ -7,6 +7,7 @@ import asyncio
 import os
 import pathlib
 import resource
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,11 @@ data = 1
 log_bytes = 64M
 [port net_memif0]
 address = 10.77.0.1/24
+[principal robot]
+key_file = {{key}}
+frames = mac
+produce = *
+consume = *
 [topic one]
 partitions = 1
 log_bytes = 8M
@@ -46,7 +52,10 @@ class Broker:
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
         ini = pathlib.Path(self.folder.name, "broker.ini")
-        ini.write_text(INI)
+        self.key = pathlib.Path(self.folder.name, "key")
+        self.key.touch(mode=0o600)
+        self.key.write_text(secrets.token_hex(32) + "\n")
+        ini.write_text(INI.replace("{key}", str(self.key)))
         self.process = subprocess.Popen([os.environ["KX_BUILD"] + "/tests/unit/udp_broker", str(ini), str(PORT), "1"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"ready\n"
@@ -119,6 +128,22 @@ class Binding(unittest.TestCase):
             self.assertEqual(consumer.end(1), consumer.position(1))
             consumer.close()
             self.assertRaises(kaelix.Closed, consumer.next)
+
+    def test_key(self):
+        for protect in (kaelix.MAC, kaelix.AEAD):
+            with client(principal="robot", key_file=broker.key, protect=protect) as c, c.producer("four") as producer:
+                with c.consumer("four") as consumer:
+                    producer.send(b"signed")
+                    producer.flush()
+                    self.assertEqual([m.value for m in consumer.messages(timeout=5, count=1)], [b"signed"])
+        wrong = pathlib.Path(broker.folder.name, "wrong")
+        wrong.touch(mode=0o600)
+        wrong.write_text(secrets.token_hex(32) + "\n")
+        self.assertRaises((kaelix.Refused, kaelix.TimedOut), client, principal="robot", key_file=wrong, timeout=0.5)
+        wrong.chmod(0o644)
+        with self.assertRaises(OSError) as caught:
+            client(principal="robot", key_file=wrong)
+        self.assertIn(str(wrong), str(caught.exception))
 
     def test_results_are_exceptions(self):
         for name in kaelix.RESULTS.values():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The structures of tools/python/kaelix.py are those of the C headers: the same members in the same order (read from the
+"""The structures of tools/python/kaelix_c.py are those of the C headers: the same members in the same order (read from the
 headers), of the same sizes at the same places (said by a C program built here). From meson: CC is the compiler,
 KAELIX_LIBRARY the library."""
 
@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools" / "python"))
 sys.dont_write_bytecode = True
 import kaelix  # noqa: E402
+import kaelix_c  # noqa: E402
 
 HEADERS = ["lib/base/kx_base.h", "lib/stats/kx_stats.h", "lib/wire/kx_wire.h", "lib/session/kx_session.h",
            "lib/client/kx_client.h", "drivers/transport/udp/kx_transport_udp.h"]
@@ -61,7 +62,7 @@ def main():
     text = without_comments(FUNCTION_HEADERS)
     wrong = []
     program = ["#include <stdio.h>", "#include <stddef.h>", '#include "kx_transport_udp.h"', "int main(void)", "{"]
-    for s in kaelix.STRUCTURES:
+    for s in kaelix_c.STRUCTURES:
         in_c, in_python = members_in_c(s.__name__, text), members_in_python(s)
         if in_c != in_python:
             wrong.append(f"struct {s.__name__}: members in C {in_c}, in Python {in_python}")
@@ -69,8 +70,9 @@ def main():
         for m in set(in_python) & set(in_c):
             program.append(f'printf("{s.__name__} {m} %zu %zu\\n", offsetof(struct {s.__name__}, {m}), '
                            f"sizeof(((struct {s.__name__} *)0)->{m}));")
-    for constant in ("KX_PARTITION_ALL", "KX_PARTITION_AUTO", "KX_MEMORY", "KX_WRITTEN", "KX_SYNCED", "KX_REPLICATED"):
-        python = getattr(kaelix, {"KX_PARTITION_ALL": "ALL", "KX_PARTITION_AUTO": "AUTO"}.get(constant, constant[3:]))
+    for constant in ("KX_PARTITION_ALL", "KX_PARTITION_AUTO", "KX_MEMORY", "KX_WRITTEN", "KX_SYNCED", "KX_REPLICATED",
+                     "KX_PROTECT_PLAIN", "KX_PROTECT_MAC", "KX_PROTECT_AEAD"):
+        python = getattr(kaelix, {"KX_PARTITION_ALL": "ALL", "KX_PARTITION_AUTO": "AUTO"}.get(constant, constant[3:].replace("PROTECT_", "")))
         program.append(f"if ({constant} != {python}) puts(\"{constant} differs 0 0\");")
     for constant, python in (("KX_OFFSET_EARLIEST", kaelix.EARLIEST), ("KX_OFFSET_NOW", kaelix.NOW)):
         program.append(f"if ({constant} != UINT64_C({python})) puts(\"{constant} differs 0 0\");")
@@ -82,7 +84,7 @@ def main():
         subprocess.run([*os.environ.get("CC", "cc").split(), "-std=gnu11", "-D_GNU_SOURCE", *includes, "-o", str(binary),
                         str(source)], check=True)
         said = subprocess.run([str(binary)], check=True, capture_output=True, text=True).stdout
-    structures = {s.__name__: s for s in kaelix.STRUCTURES}
+    structures = {s.__name__: s for s in kaelix_c.STRUCTURES}
     lines = 0
     for line in said.splitlines():
         name, member, offset, size = line.split()
@@ -95,7 +97,7 @@ def main():
         elif (getattr(s, member).offset, getattr(s, member).size) != (int(offset), int(size)):
             wrong.append(f"struct {name}.{member}: {offset}+{size} in C, {getattr(s, member)} in Python")
         lines += 1
-    for name in kaelix._FUNCTIONS:
+    for name in kaelix_c.FUNCTIONS:
         if not re.search(r"\b%s\(" % name, text):
             wrong.append(f"{name}(): not in the headers")
     for w in wrong:

@@ -30,8 +30,11 @@ import ctypes
 import os
 import socket
 import time
-from ctypes import (CFUNCTYPE, POINTER, Structure, Union, byref, c_bool, c_char_p, c_int, c_int32, c_uint8, c_uint16,
-                    c_uint32, c_uint64, c_void_p)
+from ctypes import byref, c_char_p, c_int, c_uint8, c_uint32, c_void_p
+
+from kaelix_c import (EVENT_FN, TOPICS_FN, kx_addr, kx_client_info, kx_client_opts, kx_completion, kx_consumer_opts,
+                      kx_header_view, kx_key, kx_message, kx_polled, kx_producer_opts, kx_text, kx_udp_client)
+from kaelix_c import lib as _lib
 
 __all__ = ["ALL", "AUTO", "EARLIEST", "NOW", "Client", "Completion", "Consumer", "Error", "Event", "Message",
            "Producer", "RESULTS"]
@@ -44,127 +47,6 @@ MEMORY, WRITTEN, SYNCED, REPLICATED = 1, 2, 3, 4  # levels of durability
 PLAIN, MAC, AEAD = 0, 1, 2  # protection of frames
 
 
-# ---- structures of the C library; tests/python_layout.py holds them against the headers
-
-class _Ip(Union):
-    _fields_ = [("ip", c_uint8 * 16), ("ip64", c_uint64 * 2)]
-
-
-class kx_addr(Structure):
-    _anonymous_ = ["u"]
-    _fields_ = [("u", _Ip), ("port", c_uint16), ("zero", c_uint16 * 3)]
-
-class kx_event(Structure):
-    _fields_ = [("type", c_int), ("result", c_int), ("code", c_uint32), ("partition", c_uint32), ("count", c_uint32),
-                ("zero", c_uint32), ("first", c_uint64), ("last", c_uint64), ("client", c_void_p),
-                ("producer", c_void_p), ("consumer", c_void_p)]
-
-_EVENT_FN = CFUNCTYPE(None, c_void_p, POINTER(kx_event))
-
-class kx_client_opts(Structure):
-    _fields_ = [("broker", kx_addr), ("principal", c_char_p), ("protect", c_int), ("connect_timeout_ns", c_uint64),
-                ("no_reconnect", c_bool), ("channels_max", c_uint32), ("producers_max", c_uint32),
-                ("consumers_max", c_uint32), ("subscriptions_max", c_uint32), ("requests_max", c_uint32),
-                ("on_event", _EVENT_FN), ("user", c_void_p)]
-
-class kx_udp_client(Structure):
-    _fields_ = [("transport", c_void_p), ("hub", c_void_p), ("client", c_void_p)]
-
-class kx_client_info(Structure):
-    _fields_ = [("boot_id", c_uint64), ("producer_id", c_uint64), ("producer_epoch", c_uint32),
-                ("config_generation", c_uint32), ("base_port", c_uint16), ("lcore_count", c_uint16),
-                ("first_lcore", c_uint16), ("datagram_bytes", c_uint16), ("idle_timeout_ms", c_uint32),
-                ("heartbeat_ms", c_uint32), ("durability", c_uint8), ("connected", c_bool)]
-
-class kx_topic_info(Structure):
-    _fields_ = [("name", c_char_p), ("partition_count", c_uint32), ("durability", c_uint8), ("overrun", c_uint8)]
-
-_TOPICS_FN = CFUNCTYPE(None, c_void_p, c_int, POINTER(kx_topic_info), c_uint32, c_bool)
-
-class kx_completion(Structure):
-    _fields_ = [("producer", c_void_p), ("user", c_uint64), ("first_seq", c_uint64), ("next_offset", c_uint64),
-                ("sent_ns", c_uint64), ("partition", c_uint32), ("count", c_uint32), ("code", c_uint32),
-                ("result", c_int), ("level", c_uint8), ("offset_exact", c_bool)]
-
-_COMPLETE_FN = CFUNCTYPE(None, c_void_p, POINTER(kx_completion))
-
-class kx_producer_opts(Structure):
-    _fields_ = [("topic", c_char_p), ("linger_ns", c_uint64), ("batch_bytes", c_uint32), ("send_slots", c_uint32),
-                ("slot_bytes", c_uint32), ("large_bytes", c_uint32), ("partitions_max", c_uint32), ("level", c_uint8),
-                ("on_complete", _COMPLETE_FN), ("user", c_void_p), ("polled", c_bool)]
-
-class kx_header_view(Structure):
-    _fields_ = [("name", c_void_p), ("value", c_void_p), ("name_bytes", c_uint16), ("value_bytes", c_uint16)]
-
-class kx_message(Structure):
-    _fields_ = [("value", c_void_p), ("value_bytes", c_uint32), ("partition", c_int32), ("key", c_void_p),
-                ("key_bytes", c_uint16), ("header_count", c_uint8), ("zero", c_uint8), ("zero2", c_uint32),
-                ("headers", POINTER(kx_header_view)), ("timestamp_ns", c_uint64), ("stream_key", c_uint64),
-                ("user", c_uint64)]
-
-class kx_consumer_opts(Structure):
-    _fields_ = [("topic", c_char_p), ("partition", c_int32), ("start_offset", c_uint64), ("window_bytes", c_uint32),
-                ("hold_frames", c_uint32), ("hold_bytes", c_uint32), ("large_bytes", c_uint32),
-                ("partitions_max", c_uint32), ("polled", c_bool), ("manual_ack", c_bool), ("on_batch", c_void_p),
-                ("user", c_void_p)]
-
-class kx_record(Structure):
-    _fields_ = [("value", c_void_p), ("key", c_void_p), ("headers", c_void_p), ("timestamp_ns", c_uint64),
-                ("value_bytes", c_uint32), ("key_bytes", c_uint16), ("header_count", c_uint8)]
-
-class kx_polled(Structure):
-    _fields_ = [("record", kx_record), ("offset", c_uint64), ("stream_key", c_uint64), ("append_time_ns", c_uint64),
-                ("partition", c_uint32)]
-
-STRUCTURES = [kx_addr, kx_event, kx_client_opts, kx_udp_client, kx_client_info, kx_topic_info, kx_completion,
-              kx_producer_opts, kx_header_view, kx_message, kx_consumer_opts, kx_record, kx_polled]
-
-# ---- the library
-
-_P = c_void_p
-_FUNCTIONS = {  # name: (result, arguments)
-    "kx_result_name": (c_char_p, [c_int]), "kx_result_text": (c_char_p, [c_int]),
-    "kx_event_name": (c_char_p, [c_int]), "kx_code_text": (c_char_p, [c_uint32]), "kx_strerror": (c_char_p, [c_int]),
-    "kx_clock_mono_ns": (c_uint64, []), "kx_addr_parse": (c_int, [c_char_p, c_uint16, POINTER(kx_addr)]),
-    "kx_client_connect_udp": (c_int, [POINTER(kx_client_opts), POINTER(kx_udp_client)]),
-    "kx_udp_client_close": (None, [POINTER(kx_udp_client)]), "kx_hub_poll": (ctypes.c_uint, [_P, c_uint64]),
-    "kx_hub_fd": (c_int, [_P, POINTER(c_int)]), "kx_hub_arm": (c_int, [_P, c_uint64]),
-    "kx_hub_wait": (c_int, [_P, c_uint64, c_uint64]), "kx_hub_wake": (None, [_P]),
-    "kx_client_connected": (c_bool, [_P]), "kx_client_info": (None, [_P, POINTER(kx_client_info)]),
-    "kx_client_topics": (c_int, [_P, c_uint64, c_uint64, _TOPICS_FN, _P]),
-    "kx_producer_open": (c_int, [_P, POINTER(kx_producer_opts), c_uint64, POINTER(_P)]),
-    "kx_producer_close": (c_int, [_P, c_uint64]), "kx_producer_send": (c_int, [_P, POINTER(kx_message), c_uint64]),
-    "kx_producer_claim": (c_int, [_P, c_uint32, c_uint64, c_uint32, c_uint32, POINTER(_P), POINTER(c_uint32)]),
-    "kx_producer_commit": (c_int, [_P, c_uint64, c_uint64]), "kx_producer_cancel": (None, [_P]),
-    "kx_producer_fit": (c_uint32, [_P, c_uint32]), "kx_producer_flush": (None, [_P, c_uint64]),
-    "kx_producer_poll": (c_uint32, [_P, POINTER(kx_completion), c_uint32]), "kx_producer_pending": (c_uint64, [_P]),
-    "kx_producer_room": (c_uint32, [_P]), "kx_producer_confirmed": (c_uint64, [_P, c_uint32, c_uint8]),
-    "kx_producer_partitions": (c_uint32, [_P]),
-    "kx_consumer_open": (c_int, [_P, POINTER(kx_consumer_opts), c_uint64, POINTER(_P)]),
-    "kx_consumer_close": (c_int, [_P, c_uint64]), "kx_consumer_poll": (c_int, [_P, c_uint64, POINTER(kx_polled)]),
-    "kx_consumer_seek": (c_int, [_P, c_int32, c_uint64, c_uint64]), "kx_consumer_pause": (c_int, [_P, c_int32]),
-    "kx_consumer_resume": (c_int, [_P, c_int32, c_uint64]),
-    "kx_consumer_ack": (c_int, [_P, c_uint32, c_uint64, c_uint64]),
-    "kx_consumer_position": (c_uint64, [_P, c_uint32]), "kx_consumer_end": (c_uint64, [_P, c_uint32]),
-    "kx_consumer_partitions": (c_uint32, [_P]),
-    "kx_record_header": (c_bool, [POINTER(kx_record), ctypes.c_uint, POINTER(kx_header_view)]),
-}
-
-
-def _load():
-    path = os.environ.get("KAELIX_LIBRARY") or "libkaelix.so.0"
-    try:
-        lib = ctypes.CDLL(path)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(lib, name)
-            function.restype = result
-            function.argtypes = arguments
-    except (OSError, AttributeError) as e:
-        raise ImportError(f"{path}: {e}; install libkaelix or set KAELIX_LIBRARY to its path") from e
-    return lib
-
-
-_lib = _load()
 
 
 def _names(function):
@@ -239,6 +121,15 @@ def _resolve(text, default_port=9000):
     return addr
 
 
+def _load_key(path):
+    key, why = kx_key(), ctypes.create_string_buffer(512)
+    text = kx_text(ctypes.cast(why, c_void_p), len(why))
+    rc = _lib.kx_key_load(os.fsencode(path), byref(key), byref(text))
+    if rc != 0:
+        raise OSError(-rc, why.value.decode(errors="replace"), path)
+    return key
+
+
 def _ns(seconds):
     return 2**64 - 1 if seconds is None else max(0, int(seconds * 1e9))
 
@@ -246,18 +137,25 @@ def _ns(seconds):
 class Client:
     """A connection to one broker over UDP. Opening it waits until it is connected (`connect=False`: does not)."""
 
-    def __init__(self, broker, principal=None, timeout=5.0, reconnect=True, on_event=None, connect=True, **opts):
+    def __init__(self, broker, principal=None, key_file=None, protect=PLAIN, timeout=5.0, reconnect=True, on_event=None,
+                 connect=True, **opts):
         """broker: "host", "host:port" or (host, port). on_event(Event) is called from poll(), after the library's
-        turn: it may call anything. opts: further members of struct kx_client_opts by name."""
+        turn: it may call anything. principal, key_file: who connects, and the file with its key (kaelix-cli keygen). protect: PLAIN,
+        MAC or AEAD, at least. opts: further members of struct kx_client_opts by name."""
         self.on_event = on_event
         self.producers, self.consumers = {}, {}
         self._events, self._waiters, self._failure, self._c = collections.deque(), [], None, None
-        self._callback = _EVENT_FN(self._on_event)
+        self._callback = EVENT_FN(self._on_event)
         o = kx_client_opts(broker=_resolve(broker), connect_timeout_ns=_ns(timeout), no_reconnect=not reconnect,
-                           on_event=self._callback, channels_max=opts.pop("channels_max", 16), **opts)
+                           on_event=self._callback, protect=protect, channels_max=opts.pop("channels_max", 16), **opts)
         o.principal = principal.encode() if principal is not None else None
+        key = _load_key(key_file) if key_file is not None else None
+        if key is not None:
+            o.key, o.key_bytes = ctypes.addressof(key), key.len
         c = kx_udp_client()
-        rc = _lib.kx_client_connect_udp(byref(o), byref(c))
+        rc = _lib.kx_client_connect_udp(byref(o), byref(c))  # copies the key
+        if key is not None:
+            _lib.kx_key_wipe(byref(key))
         if rc != 0:
             raise OSError(-rc, _lib.kx_strerror(rc).decode())
         self._c, self._hub, self._client = c, c.hub, c.client
@@ -405,7 +303,7 @@ class Client:
             if last:
                 state.append(result)
 
-        callback = _TOPICS_FN(page)
+        callback = TOPICS_FN(page)
         _check(_lib.kx_client_topics(self._open()._client, _ns(timeout), _lib.kx_clock_mono_ns(), callback, None))
         while not state:  # the request answers in any case, at the latest when its time is up
             if self.poll() == 0:
