@@ -407,7 +407,9 @@ struct kx_retx_budget {
 };
 static inline void kx_retx_init(struct kx_retx_budget *b)
 {
-	*b = (struct kx_retx_budget){.tokens = KX_RETX_DEPTH * KX_RETX_SHARE};
+	b->floor_ns = 0;
+	b->tokens = KX_RETX_DEPTH * KX_RETX_SHARE;
+	b->zero = 0;
 }
 /** `pkts` packets are known to have arrived. */
 static KX_ALWAYS_INLINE void kx_retx_earn(struct kx_retx_budget *b, uint64_t pkts)
