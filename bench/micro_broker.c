@@ -215,14 +215,16 @@ int main(int argc, char **argv)
 	struct wire wire = {0};
 	struct kx_tsc_clock clock;
 	struct kx_conf *conf;
-	uint64_t producer_id = 1;
+	struct kx_producer_ids *producer_ids;
+	struct kx_fence *fence;
 	uint8_t *log = NULL;
 	struct kx_subscribe sub = {.request_id = 1, .sub_id = 1, .limit_bytes = 1u << 30};
 
 	snprintf(ini, sizeof(ini), ini_format, log_mib);
 	if (messages < 1 || messages > 17 || kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
-		kx_auth_secrets_init(&secrets) != 0 ||
+		kx_auth_secrets_init(&secrets) != 0 || kx_producer_ids_create(1024, 1, &producer_ids) != 0 ||
+		kx_fence_create(&fence) != 0 ||
 		posix_memalign((void **)&log, 2 << 20, conf->memory.log_bytes) != 0) {
 		fprintf(stderr, "micro_broker: cannot start (%s); 1..17 messages a frame\n", errs->text[0]);
 		return 2;
@@ -241,7 +243,8 @@ int main(int argc, char **argv)
 		.rx_buffer_frames = 1024,
 		.offsets = offsets,
 		.ledger = &ledger,
-		.next_producer_id = &producer_id,
+		.producer_ids = producer_ids,
+		.fence = fence,
 		.cut_min_bytes = 0,
 		.slice_min_bytes = UINT32_MAX};
 	if (wire.memory == NULL || kx_broker_create(&config, &broker) != 0)

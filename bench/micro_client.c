@@ -137,7 +137,6 @@ static uint64_t now_ns = 1000000000, expected, wrong, batches;
 static void broker_open(void)
 {
 	static struct kx_auth_secrets secrets;
-	static uint64_t producer_id = 1;
 	struct kx_conf_errors *errs = calloc(1, sizeof(*errs));
 	struct kx_conf *conf;
 	struct kx_broker_config config = {.lcore_count = 1,
@@ -147,12 +146,13 @@ static void broker_open(void)
 		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
 		.rx_buffer_frames = 2048,
 		.ledger = &ledger,
-		.next_producer_id = &producer_id,
 		.cut_min_bytes = 512,
 		.slice_min_bytes = UINT32_MAX};
 
 	if (errs == NULL || kx_conf_load_memory("bench.ini", ini, strlen(ini), &conf, errs) != 0 ||
-		kx_auth_secrets_init(&secrets) != 0)
+		kx_auth_secrets_init(&secrets) != 0 ||
+		kx_producer_ids_create(1024, 7, &config.producer_ids) != 0 ||
+		kx_fence_create(&config.fence) != 0)
 		exit(2);
 	config.conf = conf;
 	config.offsets = calloc(conf->partition_count, sizeof(*config.offsets));

@@ -78,8 +78,9 @@ struct app {
 	struct kx_auth_principals *principals;
 	struct kx_audit *audit[KX_WORKER_LCORES_MAX];
 	uint64_t boot_id;
-	uint64_t next_producer_id;
 	struct kx_quotas *quotas;
+	struct kx_producer_ids *producer_ids;
+	struct kx_fence *fence;
 	struct kx_partition_offsets *offsets;
 	struct kx_worker_paths paths;
 	struct kx_telemetry_port tel_ports[KX_WORKER_PORTS_MAX];

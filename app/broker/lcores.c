@@ -36,12 +36,15 @@ static int make_shared(struct app *app)
 		err = kx_auth_secrets_init(&app->secrets);
 	if (err != 0)
 		return app_fail(app, "no random numbers: %s", kx_strerror(err));
-	app->next_producer_id = 1;
 	if (app_audit_create(app) != 0)
 		return -1;
 	err = kx_quotas_create(app->conf, kx_tsc_to_ns(&app->clock, kx_tsc_read()), &app->quotas);
 	if (err != 0)
 		return app_fail(app, "no memory for quotas");
+	if (kx_producer_ids_create(app->conf->sessions.max_producer_ids, app->boot_id, &app->producer_ids) !=
+			0 ||
+		kx_fence_create(&app->fence) != 0)
+		return app_fail(app, "no memory for %u producer ids", app->conf->sessions.max_producer_ids);
 	app->offsets = aligned_alloc(KX_CACHE_LINE, bytes);
 	if (app->offsets == NULL)
 		return app_fail(app, "no memory for %u partitions", app->conf->partition_count);
@@ -130,8 +133,9 @@ static int make_worker(struct app *app, uint32_t i, const struct kx_worker_port_
 		.principals = app->principals,
 		.audit = app->audit[i],
 		.boot_id = app->boot_id,
-		.next_producer_id = &app->next_producer_id,
 		.quotas = app->quotas,
+		.producer_ids = app->producer_ids,
+		.fence = app->fence,
 		.log_memory = l->log->addr,
 		.log_memory_bytes = app->conf->memory.log_bytes,
 		.sent_flag = kx_ethdev_sent_flag(),
@@ -291,6 +295,10 @@ void app_lcores_free(struct app *app)
 	app->quotas = NULL;
 	free(app->offsets);
 	app->offsets = NULL;
+	kx_producer_ids_destroy(app->producer_ids);
+	app->producer_ids = NULL;
+	kx_fence_destroy(app->fence);
+	app->fence = NULL;
 	kx_auth_secrets_wipe(&app->secrets);
 	app_audit_free(app);
 }

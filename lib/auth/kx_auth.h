@@ -19,6 +19,8 @@
 #ifndef KX_AUTH_H
 #define KX_AUTH_H
 
+#include <string.h>
+
 #include "kx_session.h"
 
 #define KX_AUTH_SECRET_BYTES	 32
@@ -69,6 +71,15 @@ void kx_auth_cookie_make(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX
 int kx_auth_cookie_check(struct kx_auth_ctx *auth, const uint8_t client_nonce[KX_NONCE_BYTES],
 	const uint8_t broker_nonce[KX_NONCE_BYTES], const struct kx_addr *remote, uint64_t now_ns,
 	uint64_t lifetime_ns, const uint8_t cookie[KX_COOKIE_BYTES]);
+
+/** When a cookie was made, by the clock of kx_auth_cookie_make(). Of a cookie that was checked. */
+static inline uint64_t kx_auth_cookie_stamp_ns(const uint8_t cookie[KX_COOKIE_BYTES])
+{
+	uint64_t stamp_ns;
+
+	memcpy(&stamp_ns, cookie, sizeof(stamp_ns));
+	return stamp_ns;
+}
 
 /** What a ticket says of the handshake it came from. */
 struct kx_auth_ticket {

@@ -13,11 +13,17 @@ void receipt_fill(struct kx_broker *b, struct session *s, struct kx_receipt *r)
 	kx_rxwin_receipt(&s->rx, b->now_ns, r);
 }
 
-/* COMMIT_ACK for the dirty producer states. A memory topic is committed when it is appended. */
+static uint32_t log_epoch_of(struct kx_broker *b, uint32_t partition)
+{
+	return kx_topics_partition(&b->topics, partition)->log.log_epoch;
+}
+
+/* COMMIT_ACK for the dirty producer states: duplicates with the offset of each first, then how far all is
+ * stored. A memory topic is committed when it is appended. */
 bool ack_commit(struct kx_broker *b, struct session *s)
 {
-	uint32_t bytes =
-		(uint32_t)(sizeof(struct kx_receipt) + s->dirty_count * sizeof(struct kx_commit_entry));
+	uint32_t n = (uint32_t)s->repeat_count + s->dirty_count;
+	uint32_t bytes = (uint32_t)(sizeof(struct kx_receipt) + n * sizeof(struct kx_commit_entry));
 	struct kx_commit_entry *e;
 	struct kx_receipt *r;
 	struct out o;
@@ -27,19 +33,26 @@ bool ack_commit(struct kx_broker *b, struct session *s)
 	r = (struct kx_receipt *)o.body;
 	e = (struct kx_commit_entry *)(r + 1);
 	receipt_fill(b, s, r);
-	r->entry_count = s->dirty_count;
+	r->entry_count = (uint16_t)n;
+	for (uint32_t i = 0; i < s->repeat_count; i++)
+		*e++ = (struct kx_commit_entry){.partition = s->repeats[i].partition,
+			.level = KX_MEMORY,
+			.log_epoch = log_epoch_of(b, s->repeats[i].partition),
+			.producer_epoch = s->producer_epoch,
+			.next_seq = s->repeats[i].next_seq,
+			.next_offset = s->repeats[i].next_offset};
 	for (uint32_t i = 0; i < s->dirty_count; i++) {
 		const struct kx_producer_state *st = &b->topics.producers[s->dirty[i]];
 
 		e[i] = (struct kx_commit_entry){.partition = st->partition,
 			.level = KX_MEMORY,
-			.log_epoch = kx_topics_partition(&b->topics, st->partition)->log.log_epoch,
+			.log_epoch = log_epoch_of(b, st->partition),
 			.producer_epoch = st->producer_epoch,
 			.next_seq = st->next_seq,
 			.next_offset = st->next_offset};
 	}
 	out_send(b, s, &o, bytes);
-	s->dirty_count = 0;
+	s->dirty_count = s->repeat_count = 0;
 	kx_count(&b->counters.acks_sent, 1);
 	return true;
 }

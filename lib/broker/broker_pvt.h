@@ -6,10 +6,15 @@
 #include "kx_broker.h"
 
 #define SESSION_PARTS                                                                                        \
-	8 /* (partition, producer state) pairs a session remembers; a cache for plain topics                 \
-	   */
-#define SESSION_DIRTY	   32 /* producer states whose commit is to be acknowledged; more force an early frame */
-#define SESSION_BLOCKS	   16	/* blocking partitions a session may hold credit for */
+	8		 /* (partition, producer state) pairs a session remembers; a cache for plain topics  \
+			  */
+#define SESSION_DIRTY 27 /* producer states whose commit is to be acknowledged; more force an early frame */
+#define SESSION_REPEATS                                                                                      \
+	8 /* duplicates to be answered with their own offset; with the former they fit 1216 bytes */
+#define FENCE_WAITING_MAX                                                                                    \
+	64		      /* take-overs whose ACCEPT waits for other lcores; more wait for the next AUTH \
+			       */
+#define SESSION_BLOCKS	   16 /* blocking partitions a session may hold credit for */
 #define FLOOR_BACK	   1024 /* packets a client may still take out of order: we never repair by number */
 #define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24) /* a batch may be ahead of its producer's next one */
 
@@ -28,13 +33,20 @@ struct session_part {
 	uint32_t partition;
 	uint32_t producer; /* index, KX_NONE: empty */
 };
+/* A duplicate whose place in the log is remembered. */
+struct session_repeat {
+	uint32_t partition;
+	uint32_t zero;
+	uint64_t next_seq, next_offset;
+};
 
 struct session {
 	/* looked at for every frame */
 	uint64_t conn_id; /* 0: free slot */
 	struct kx_addr remote;
-	struct kx_auth_protect *protect; /* NULL: plain frames */
 	const struct kx_auth_principal *principal;
+	struct kx_auth_protect *protect;   /* NULL: plain frames */
+	struct kx_producer_id *registered; /* its epoch now: another than ours fences us */
 	uint64_t producer_id;
 	uint32_t producer_epoch;
 	uint32_t slot;
@@ -52,8 +64,10 @@ struct session {
 	bool asks;		 /* its probe said that data wait */
 	bool closing;
 	uint8_t key_index; /* which of its principal's keys it proved */
+	bool fence_listed; /* ACCEPT waits until all lcores know our epoch */
 	uint8_t blocked;
 	uint8_t tag_bytes; /* behind every frame */
+	uint8_t repeat_count;
 	uint16_t dirty_count;
 	uint32_t dirty[SESSION_DIRTY];
 	struct session_part parts[SESSION_PARTS];
@@ -85,6 +99,9 @@ struct session {
 	uint32_t block_count, block_next;
 	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
 	uint32_t reassembly_count;
+	uint32_t fence_at;
+	uint64_t fence_generation;
+	struct session_repeat repeats[SESSION_REPEATS];
 	struct kx_session_info info;
 } KX_ALIGNED(KX_CACHE_LINE);
 
@@ -133,7 +150,9 @@ struct kx_broker {
 	struct drain *drain_list; /* producer states with held batches that are due: no room, or too many for
 				     one go */
 	uint32_t drain_head, drain_count, drain_size; /* a ring */
-	uint32_t ready_head, ready_tail;	      /* subscriptions that may have something to send */
+	uint32_t fence_list[FENCE_WAITING_MAX], fence_count;
+	uint64_t fence_published;
+	uint32_t ready_head, ready_tail; /* subscriptions that may have something to send */
 	uint32_t ready_count;
 	uint32_t *dirty_parts, dirty_count; /* partitions (ids) to publish */
 	struct reassembly *reassemblies;
@@ -230,6 +249,25 @@ enum kx_drop path_frame(
 enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
 enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
 void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_frame_view *v);
+void setup_accept(struct kx_broker *b, struct session *s);
+
+/* ---- identity.c: the producer a session speaks for */
+/* Is there a newer epoch of it? */
+static inline bool identity_fenced(const struct session *s)
+{
+	return kx_producer_id_epoch(s->registered) != s->producer_epoch;
+}
+/* Room to wait for the fence, if this AUTH needs to? */
+bool identity_room(const struct kx_broker *b, const struct kx_auth *auth);
+/* The id and epoch of a new session, whose principal is known: of its ticket, taken over, or new. *code: OK,
+ * or the answer. @return a reason to drop it without an answer, or KX_DROP_NONE */
+enum kx_drop identity_take(struct kx_broker *b, struct session *s, const struct kx_auth *auth,
+	const struct kx_auth_ticket *ticket, enum kx_code *code);
+void identity_drop(struct kx_broker *b, struct session *s);
+/* Tell the session of an older epoch, and close it. */
+void identity_close_fenced(struct kx_broker *b, struct session *s);
+/* ACCEPTs that no lcore stands against any more. */
+unsigned int identity_poll(struct kx_broker *b);
 
 void setup_turn(struct kx_broker *b);
 
@@ -265,6 +303,13 @@ enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct
 /* Say again what is committed of the partitions in use: the last COMMIT_ACK may be lost. */
 void produce_commit_again(struct kx_broker *b, struct session *s);
 void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t producer);
+/* A frame of a session whose epoch is older than its producer's: refused, the session is closed. */
+enum kx_drop produce_fenced(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq);
+/* A batch that is stored already: answer with its own offset, when that is remembered, and with how far all
+ * is stored. */
+void produce_repeat(
+	struct kx_broker *b, struct session *s, uint32_t producer, uint64_t first_seq, uint32_t records);
 void partition_touched(struct kx_broker *b, struct kx_partition *p);
 
 /* ---- frag.c */
@@ -336,6 +381,9 @@ void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code
 void receipt_fill(struct kx_broker *b, struct session *s, struct kx_receipt *r);
 bool ack_commit(struct kx_broker *b, struct session *s);
 unsigned int ack_poll(struct kx_broker *b);
+
+/* ---- resume.c */
+enum kx_drop resume_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 
 /* ---- request.c */
 enum kx_drop request_frame(

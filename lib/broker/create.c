@@ -63,7 +63,8 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 		.log_memory = config->log_memory,
 		.log_memory_bytes = config->log_memory_bytes,
 		.datagram_max_bytes = config->datagram_max_bytes,
-		.offsets = config->offsets};
+		.offsets = config->offsets,
+		.ids = config->producer_ids};
 	struct kx_broker *b;
 	int rc;
 
@@ -88,6 +89,7 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 		return rc;
 	}
 	sessions_init(b);
+	kx_fence_join(config->fence, config->lcore_index);
 	*out = b;
 	return 0;
 }
@@ -96,6 +98,9 @@ void kx_broker_destroy(struct kx_broker *b)
 {
 	if (b == NULL)
 		return;
+	kx_fence_leave(b->config.fence, b->config.lcore_index);
+	while (b->active != NULL && b->session_used > 0) /* their producer ids */
+		identity_drop(b, session_of(b, b->active[--b->session_used]));
 	frag_destroy(b);
 	protect_destroy(b);
 	kx_topics_fini(&b->topics);
@@ -122,7 +127,8 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 	b->now_ns = now_ns;
 	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
 	setup_turn(b);
-	work = deliver_poll(b);
+	work = identity_poll(b);
+	work += deliver_poll(b);
 	if (kx_unlikely(b->verifying != 0))
 		work += frag_poll(b);
 	quota_poll(b);

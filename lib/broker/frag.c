@@ -211,6 +211,8 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 	uint32_t producer, max;
 
 	s->produced++;
+	if (kx_unlikely(identity_fenced(s)))
+		return produce_fenced(b, s, v, f->partition, f->first);
 	drop = produce_admit(b, s, v, f->partition, f->first, &p, &producer);
 	if (drop != KX_DROP_NONE)
 		return drop;
@@ -220,7 +222,7 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 			b, s, v, f->partition, f->first, KX_CODE_TOO_LARGE, max, KX_DROP_BATCH_TOO_LARGE);
 	ack_due(b, s, true);
 	if (f->first < b->topics.producers[producer].next_seq) {
-		produce_commit_dirty(b, s, producer);
+		produce_repeat(b, s, producer, f->first, 1);
 		b->close_packet = true;
 		return KX_DROP_SEQ_DUPLICATE;
 	}
@@ -296,7 +298,11 @@ static void verified(struct kx_broker *b, uint32_t index)
 	struct session *s = session_of(b, r->session);
 	int rc;
 
-	if (st->producer_id != s->producer_id || st->partition != r->partition || !header_holds(b, r)) {
+	if (identity_fenced(s)) {
+		reject(b, s, index, KX_DROP_PRODUCER_FENCED);
+		return;
+	}
+	if (st->owner != r->session || st->partition != r->partition || !header_holds(b, r)) {
 		reject(b, s, index, KX_DROP_FRAG_BAD);
 		return;
 	}

@@ -46,8 +46,8 @@ struct kx_broker_config {
 		*offsets;	  /**< of all partitions by id, cache-aligned, zeroed; shared by the lcores */
 	struct kx_ledger *ledger; /**< this lcore's; the broker charges handled and drops to it */
 	struct kx_quotas *quotas; /**< shared by all lcores: kx_quotas_create(); NULL: no limits */
-	uint64_t *next_producer_id; /**< shared by all lcores of a start: ids are taken with an atomic add, in
-				       set-up only */
+	struct kx_producer_ids *producer_ids; /**< shared by all lcores of a start, as is the fence */
+	struct kx_fence *fence;
 	enum kx_deliver_path deliver_path; /**< AUTO: the crossover below */
 	uint32_t cut_min_bytes;	  /**< AUTO: frames from this size on, or alone in their burst, go cut-through
 				     when they may */
@@ -101,6 +101,7 @@ uint32_t kx_broker_pins(const struct kx_broker *b);
 struct kx_session_info {
 	uint64_t conn_id;
 	uint64_t producer_id;
+	uint32_t producer_epoch;
 	struct kx_addr remote;
 	uint64_t created_ns, last_rx_ns;
 	uint64_t rx_frames, tx_frames, rx_bytes, tx_bytes;
@@ -164,6 +165,11 @@ struct kx_broker_counters {
 	uint64_t congestions; /**< times that the congestion response of a session came on */
 	uint64_t naks_sent, naks_received, acks_sent, trimmed_notices;
 	uint64_t path_challenges, path_changes;
+	uint64_t take_overs;	/**< new epochs of known producer ids */
+	uint64_t fenced;	/**< sessions of older epochs that were closed */
+	uint64_t resyncs;	/**< produce frames refused because the state they follow on was evicted */
+	uint64_t resumes;	/**< RESUME answered */
+	uint64_t exact_repeats; /**< duplicates answered with the offset of that very batch */
 };
 
 /** Of one principal on this lcore. */

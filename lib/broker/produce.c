@@ -67,6 +67,28 @@ enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct
 	return reason;
 }
 
+enum kx_drop produce_fenced(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq)
+{
+	produce_refuse(b, s, v, partition, first_seq, KX_CODE_FENCED, 0, KX_DROP_PRODUCER_FENCED);
+	identity_close_fenced(b, s);
+	return KX_DROP_PRODUCER_FENCED;
+}
+
+void produce_repeat(
+	struct kx_broker *b, struct session *s, uint32_t producer, uint64_t first_seq, uint32_t records)
+{
+	const struct kx_producer_state *st = &b->topics.producers[producer];
+	uint64_t next_offset = kx_producer_recall(st, first_seq, records);
+
+	produce_commit_dirty(b, s, producer);
+	if (next_offset == 0 || s->repeat_count == SESSION_REPEATS)
+		return;
+	kx_count(&b->counters.exact_repeats, 1);
+	s->repeats[s->repeat_count++] = (struct session_repeat){
+		.partition = st->partition, .next_seq = first_seq + records, .next_offset = next_offset};
+}
+
 static enum kx_drop not_owner(
 	struct kx_broker *b, struct session *s, const struct kx_frame_view *v, uint32_t partition)
 {
@@ -86,19 +108,93 @@ static enum kx_drop not_owner(
 	return KX_DROP_NOT_OWNER;
 }
 
+/* Held, and meanwhile stored by another way, or never to be stored. */
+static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t held)
+{
+	if (b->topics.held[held].large != KX_NONE)
+		frag_drop(b, b->topics.held[held].large);
+	else if (p->block)
+		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
+}
+
+/* What the session sent ahead of a gap of this producer state. */
+static void drop_held(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
+{
+	struct kx_partition *p = kx_topics_partition(&b->topics, st->partition);
+
+	while (st->held_head != KX_NONE) {
+		uint32_t held = kx_held_pop(&b->topics, st);
+
+		forget_held(b, p, held);
+		kx_held_free(&b->topics, held);
+		s->held--;
+	}
+}
+
+/* Another session wrote to this state: of the same epoch (its client has come back before we saw the first
+ * one end), or of an older one. What it sent ahead of a gap comes again, or never. */
+static void disown(struct kx_broker *b, struct kx_producer_state *st)
+{
+	struct session *s = session_of(b, st->owner);
+	uint32_t *link = &s->producers;
+
+	if (identity_fenced(s)) {
+		identity_close_fenced(b, s); /* which drops it all */
+		return;
+	}
+	while (&b->topics.producers[*link] != st)
+		link = &b->topics.producers[*link].next;
+	*link = st->next;
+	st->owner = KX_NONE;
+	drop_held(b, s, st);
+}
+
+/* The state of the session's producer on this partition becomes the session's. Without one, sequences begin
+ * at 0: unless it was there once. */
+static enum kx_drop own_state(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	uint32_t partition, uint64_t first_seq, uint32_t *producer)
+{
+	uint32_t i = kx_producer_find(&b->topics, s->producer_id, partition);
+	struct kx_producer_state *st;
+
+	if (i == KX_NONE && kx_producer_id_forgotten(s->registered, s->producer_epoch)) {
+		kx_count(&b->counters.resyncs, 1);
+		return produce_refuse(
+			b, s, v, partition, first_seq, KX_CODE_RESYNC, 0, KX_DROP_PRODUCER_RESYNC);
+	}
+	if (i == KX_NONE)
+		i = kx_producer_new(&b->topics, s->producer_id, s->producer_epoch, partition, b->now_ns,
+			b->config.conf->sessions.idle_timeout_ms * UINT64_C(1000000));
+	if (i == KX_NONE)
+		return produce_refuse(
+			b, s, v, partition, first_seq, KX_CODE_PRODUCERS_FULL, 0, KX_DROP_PRODUCERS_FULL);
+	st = &b->topics.producers[i];
+	if (st->owner != KX_NONE && st->owner != s->slot)
+		disown(b, st);
+	if (st->producer_epoch != s->producer_epoch)
+		kx_producer_new_epoch(st, s->producer_epoch, b->now_ns);
+	if (st->owner == KX_NONE) {
+		st->owner = s->slot;
+		st->next = s->producers;
+		s->producers = i;
+	}
+	*producer = i;
+	return KX_DROP_NONE;
+}
+
 enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, struct kx_partition **out, uint32_t *producer)
 {
 	struct session_part *part = &s->parts[partition & (SESSION_PARTS - 1)];
 	struct kx_partition *p = kx_topics_partition(&b->topics, partition);
 	const struct kx_producer_state *st;
-	uint32_t i;
+	enum kx_drop drop;
 
 	*out = p;
 	if (kx_likely(part->producer != KX_NONE && part->partition == partition)) {
 		st = &b->topics.producers[part->producer];
 		*producer = part->producer;
-		if (kx_likely(st->producer_id == s->producer_id && st->partition == partition))
+		if (kx_likely(st->owner == s->slot && st->partition == partition))
 			return KX_DROP_NONE;
 	}
 	if (p == NULL) {
@@ -113,19 +209,10 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 			b, s, v, partition, first_seq, KX_CODE_DENIED, 0, KX_DROP_ACCESS_DENIED);
 	}
 	credit_join(b, s, p);
-	i = kx_producer_get(&b->topics, s->producer_id, s->producer_epoch, partition, b->now_ns,
-		b->config.conf->sessions.idle_timeout_ms * UINT64_C(1000000));
-	if (i == KX_NONE)
-		return produce_refuse(
-			b, s, v, partition, first_seq, KX_CODE_PRODUCERS_FULL, 0, KX_DROP_PRODUCERS_FULL);
-	if (b->topics.producers[i].owner == KX_NONE) {
-		b->topics.producers[i].owner = s->slot;
-		b->topics.producers[i].next = s->producers;
-		s->producers = i;
-	}
-	*part = (struct session_part){.partition = partition, .producer = i};
-	*producer = i;
-	return KX_DROP_NONE;
+	drop = own_state(b, s, v, partition, first_seq, producer);
+	if (kx_likely(drop == KX_DROP_NONE))
+		*part = (struct session_part){.partition = partition, .producer = *producer};
+	return drop;
 }
 
 /* Append in the producer's order; trims where the topic says so. False: no room. `h` gets the header as
@@ -174,15 +261,6 @@ static bool store_held(struct kx_broker *b, struct session *s, struct kx_partiti
 	return true;
 }
 
-/* Held, and meanwhile stored by another way. */
-static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t held)
-{
-	if (b->topics.held[held].large != KX_NONE)
-		frag_drop(b, b->topics.held[held].large);
-	else if (p->block)
-		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
-}
-
 static void drain_later(struct kx_broker *b, const struct session *s, struct kx_producer_state *st)
 {
 	if (st->drain_listed || st->held_head == KX_NONE ||
@@ -227,8 +305,12 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 		b->drain_head = (b->drain_head + 1) % b->drain_size;
 		b->drain_count--;
 		st->drain_listed = false;
-		if (s->conn_id == 0 || s->producer_id != st->producer_id || st->held_head == KX_NONE)
+		if (s->conn_id == 0 || st->owner != s->slot || st->held_head == KX_NONE)
 			continue; /* the session is gone; what it held was given back */
+		if (kx_unlikely(identity_fenced(s))) {
+			identity_close_fenced(b, s);
+			continue;
+		}
 		produce_drain(b, s, kx_topics_partition(&b->topics, st->partition), st);
 		if (st->next_seq == before)
 			continue;
@@ -242,15 +324,8 @@ void produce_abandon(struct kx_broker *b, struct session *s)
 {
 	while (s->producers != KX_NONE) {
 		struct kx_producer_state *st = &b->topics.producers[s->producers];
-		struct kx_partition *p = kx_topics_partition(&b->topics, st->partition);
 
-		while (st->held_head != KX_NONE) {
-			uint32_t held = kx_held_pop(&b->topics, st);
-
-			forget_held(b, p, held);
-			kx_held_free(&b->topics, held);
-			s->held--;
-		}
+		drop_held(b, s, st);
 		s->producers = st->next;
 		st->owner = KX_NONE;
 	}
@@ -287,7 +362,7 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 
 	if (kx_unlikely(batch->first_seq < st->next_seq)) {
 		kx_count(&p->duplicates, 1);
-		produce_commit_dirty(b, s, producer);
+		produce_repeat(b, s, producer, batch->first_seq, batch->record_count);
 		b->close_packet = true;
 		return KX_DROP_SEQ_DUPLICATE;
 	}
@@ -326,6 +401,17 @@ static bool records_fit(const struct kx_batch_hdr *batch, uint32_t max_message_b
 	return true;
 }
 
+/* Not this session's producer; or a batch of an epoch of it that is over. */
+static enum kx_drop foreign(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	const struct kx_batch_hdr *batch)
+{
+	bool old = batch->producer_id == s->producer_id && batch->producer_epoch < s->producer_epoch;
+
+	return produce_refuse(b, s, v, batch->partition, batch->first_seq,
+		old ? KX_CODE_FENCED : KX_CODE_FOREIGN_PRODUCER, 0,
+		old ? KX_DROP_PRODUCER_FENCED : KX_DROP_PRODUCER_FOREIGN);
+}
+
 static enum kx_drop admit_batch(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	const struct kx_batch_hdr *batch, struct kx_partition **p, uint32_t *producer)
 {
@@ -334,8 +420,7 @@ static enum kx_drop admit_batch(struct kx_broker *b, struct session *s, const st
 	uint32_t max;
 
 	if (kx_unlikely(batch->producer_id != s->producer_id || batch->producer_epoch != s->producer_epoch))
-		return produce_refuse(b, s, v, batch->partition, batch->first_seq, KX_CODE_FOREIGN_PRODUCER,
-			0, KX_DROP_PRODUCER_FOREIGN);
+		return foreign(b, s, v, batch);
 	drop = produce_admit(b, s, v, batch->partition, batch->first_seq, p, producer);
 	if (kx_unlikely(drop != KX_DROP_NONE))
 		return drop;
@@ -391,6 +476,8 @@ enum kx_drop produce_frame(
 	uint32_t producer;
 
 	s->produced++;
+	if (kx_unlikely(identity_fenced(s)))
+		return produce_fenced(b, s, v, batch->partition, batch->first_seq);
 	if (kx_unlikely(v->batch_count != 1))
 		return produce_many(b, s, f, v);
 	drop = admit_batch(b, s, v, batch, &p, &producer);

@@ -254,6 +254,8 @@ enum kx_drop request_frame(
 	case KX_UNSUBSCRIBE:
 		unsubscribe(b, s, v);
 		return KX_DROP_NONE;
+	case KX_RESUME:
+		return resume_frame(b, s, v);
 	default:
 		return KX_DROP_FRAME_TYPE;
 	}

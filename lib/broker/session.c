@@ -92,6 +92,7 @@ void session_close(struct kx_broker *b, struct session *s)
 	produce_abandon(b, s);
 	frag_drop_session(b, s);
 	credit_release(b, s);
+	identity_drop(b, s);
 	list_remove(b, LIST_ACK, s);
 	list_remove(b, LIST_GAP, s);
 	session_unprotect(s);

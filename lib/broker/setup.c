@@ -83,7 +83,7 @@ static void accept_make(struct kx_broker *b, const struct session *s, const stru
 		kx_auth_accept_mac(proof->secret, body, body->mac);
 }
 
-static void accept_send(struct kx_broker *b, struct session *s)
+void setup_accept(struct kx_broker *b, struct session *s)
 {
 	struct out o;
 
@@ -101,7 +101,8 @@ static enum kx_drop accept_again(
 		return KX_DROP_CONN_PATH;
 	if (memcmp(b->accepts[s->slot].cookie, auth->cookie, KX_COOKIE_BYTES) != 0)
 		return KX_DROP_COOKIE_BAD;
-	accept_send(b, s);
+	if (!s->fence_listed)
+		setup_accept(b, s);
 	return KX_DROP_NONE;
 }
 
@@ -126,23 +127,42 @@ static bool principal_full(struct kx_broker *b, const struct kx_auth_principal *
 	return p->sessions_max != 0 && principal_counters(b, p)->sessions >= p->sessions_max;
 }
 
+static enum kx_drop drop_of(enum kx_code code)
+{
+	switch (code) {
+	case KX_CODE_AUTH:
+		return KX_DROP_AUTH_BAD;
+	case KX_CODE_BUSY:
+		return KX_DROP_PRINCIPAL_SESSIONS;
+	case KX_CODE_SESSIONS_FULL:
+		return KX_DROP_SESSIONS_FULL;
+	case KX_CODE_PRODUCERS_FULL:
+		return KX_DROP_PRODUCERS_FULL;
+	case KX_CODE_FENCED:
+		return KX_DROP_PRODUCER_FENCED;
+	case KX_CODE_UNKNOWN_FATE:
+		return KX_DROP_PRODUCER_RESYNC;
+	default:
+		return KX_DROP_ACCESS_DENIED;
+	}
+}
+
 /* The reason to drop for, and the answer. */
 static enum kx_drop not_accepted(struct kx_broker *b, const struct kx_frame *f, const struct kx_path *path,
 	const struct kx_auth *auth, const struct kx_auth_principal *p, enum kx_code code)
 {
-	enum kx_drop drop = code == KX_CODE_AUTH ? KX_DROP_AUTH_BAD
-		: code == KX_CODE_BUSY		 ? KX_DROP_PRINCIPAL_SESSIONS
-		: code == KX_CODE_SESSIONS_FULL	 ? KX_DROP_SESSIONS_FULL
-						 : KX_DROP_ACCESS_DENIED;
+	enum kx_drop drop = drop_of(code);
 
 	kx_count(&principal_counters(b, p)->refused, 1);
 	audit_refused(b, f, auth, p, code);
 	return refuse(b, path, auth->client_nonce, code, drop);
 }
 
-/* The session of a client that is who it says; NULL with the reason. */
+/* The session of a client that is who it says; NULL with the code to answer, or with the reason not to answer
+ * at all. */
 static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth,
-	const struct kx_auth_proof *proof, const struct kx_auth_ticket *id, enum kx_code *code)
+	const struct kx_auth_proof *proof, const struct kx_auth_ticket *id, enum kx_code *code,
+	enum kx_drop *silent)
 {
 	enum kx_protect protect = KX_MAX((enum kx_protect)auth->protect, proof->principal->protect);
 	struct session *s;
@@ -160,15 +180,12 @@ static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f
 		session_close(b, s);
 		return NULL;
 	}
-	kx_count(&principal_counters(b, s->principal)->accepted, 1);
-	if (auth->method == KX_AUTH_TICKET) {
-		s->producer_id = id->producer_id;
-		s->producer_epoch = id->producer_epoch;
-	} else {
-		s->producer_id = __atomic_fetch_add(b->config.next_producer_id, 1, __ATOMIC_RELAXED);
-		s->producer_epoch = 1;
+	*silent = identity_take(b, s, auth, id, code);
+	if (*silent != KX_DROP_NONE || *code != KX_CODE_OK) {
+		session_close(b, s);
+		return NULL;
 	}
-	s->info.producer_id = s->producer_id;
+	kx_count(&principal_counters(b, s->principal)->accepted, 1);
 	s->path.datagram_bytes = session_datagram(&s->path, auth->datagram_bytes);
 	return s;
 }
@@ -179,6 +196,7 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	struct session *s = session_by_nonce(b, auth->client_nonce);
 	struct kx_auth_proof proof = {.principal = NULL};
 	struct kx_auth_ticket id = {0};
+	enum kx_drop silent = KX_DROP_NONE;
 	struct kx_path path;
 	enum kx_code code;
 
@@ -189,18 +207,23 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	if (kx_auth_cookie_check(b->auth, auth->client_nonce, auth->broker_nonce, &f->remote, b->now_ns,
 		    b->config.conf->sessions.cookie_lifetime_ms * UINT64_C(1000000), auth->cookie) != 0)
 		return KX_DROP_COOKIE_BAD;
+	if (!identity_room(b, auth))
+		return KX_DROP_SETUP_BUDGET;
 	/* What follows costs as much again as the cookie. */
 	b->setup_left -= b->setup_left != 0;
 	code = identify(b, auth, &proof, &id);
 	if (code == KX_CODE_OK)
-		s = open_proven(b, f, auth, &proof, &id, &code);
+		s = open_proven(b, f, auth, &proof, &id, &code, &silent);
+	if (silent != KX_DROP_NONE)
+		return silent;
 	if (s == NULL)
 		return not_accepted(b, f, &path, auth, proof.principal, code);
 	credit_open(b, s);
 	accept_make(b, s, auth, &proof);
 	explicit_bzero(proof.secret, sizeof(proof.secret));
 	audit_session(b, s, KX_AUDIT_ACCEPTED, KX_CODE_OK, UINT32_MAX);
-	accept_send(b, s);
+	if (!s->fence_listed)
+		setup_accept(b, s);
 	return KX_DROP_NONE;
 }
 

@@ -67,6 +67,10 @@ static bool session_tick(struct kx_broker *b, struct session *s)
 		session_close(b, s);
 		return false;
 	}
+	if (kx_unlikely(identity_fenced(s))) { /* also when it says nothing */
+		identity_close_fenced(b, s);
+		return false;
+	}
 	credit_weigh(b, s);
 	quota_tick(b, s);
 	beat = probe_subs(b, s);

@@ -119,7 +119,8 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	ch->blocked_ns = 0;
 	ch->blocked_probes = 0;
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
-	ch->ask_due_ns = 0;
+	ch->ask_due_ns = ch->resume_due_ns = 0;
+	ch->resume_id = ch->resume_tries = 0;
 }
 
 bool kxc_channel_protect(struct channel *ch, const uint8_t secret[KX_AUTH_SECRET_BYTES], enum kx_protect mode)
@@ -154,6 +155,8 @@ static void requeue_parts(struct channel *ch)
 			if (p->parts[k].ch != ch)
 				continue;
 			p->parts[k].send_listed = false;
+			if (p->parts[k].head != NONE && p->slots[p->parts[k].head].sent_ns != 0)
+				kxc_resume_part(&p->parts[k]);
 			kxc_part_requeue(&p->parts[k]);
 		}
 	}
@@ -352,6 +355,8 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 		return 1;
 	}
 	work = ch->ask_due_ns <= now_ns ? kxc_subs_service(ch, now_ns) : 0;
+	if (kx_unlikely(ch->resume_due_ns <= now_ns))
+		work += kxc_resume_service(ch, now_ns);
 	work += kxc_repair_service(ch, now_ns);
 	look_for_stalls(ch, now_ns);
 	work += kxc_transmit(ch, now_ns);
@@ -360,6 +365,7 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	due = KX_MIN(due, KX_MIN(probe_due_ns(ch), blocked_due_ns(ch)));
 	due = KX_MIN(due, KX_MIN(ch->credit_due_ns, ch->nak_due_ns));
 	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, KX_MIN(ch->stall_due_ns, ch->send_due_ns)));
+	due = KX_MIN(due, ch->resume_due_ns);
 	if (kx_likely(ch->timer.pos != 0 && ch->timer.due_ns <= due))
 		return work;
 	kxc_channel_arm(ch, KX_MAX(due, now_ns + 1));

@@ -113,6 +113,7 @@ enum kx_result kx_client_open(
 	hub->clients = c;
 	c->timer.kind = TIMER_CLIENT;
 	c->connect_ns = now_ns;
+	c->take_id = opts->producer_id;
 	c->channels[0].remote = c->opts.broker;
 	kxc_setup_start(&c->channels[0], now_ns);
 	kxc_timer_arm(&hub->timers, &c->timer, now_ns + c->opts.connect_timeout_ns);
@@ -201,19 +202,6 @@ void kxc_client_connected(struct kx_client *c, uint64_t now_ns)
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
 		if (c->consumers[i] != NULL && c->consumers[i]->state == OPEN_META)
 			kxc_consumer_ask(c->consumers[i], now_ns);
-}
-
-void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns)
-{
-	for (uint32_t i = 1; i < c->opts.channels_max; i++)
-		if (c->channels[i].state != CH_UNUSED)
-			kxc_channel_close(&c->channels[i], now_ns);
-	for (uint32_t i = 0; i < c->opts.producers_max; i++)
-		if (c->producers[i] != NULL)
-			kxc_producer_lost(c->producers[i], why, now_ns);
-	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
-		if (c->consumers[i] != NULL)
-			kxc_consumer_session_lost(c->consumers[i], new_boot, now_ns);
 }
 
 static void connect_timeout(struct kx_client *c, uint64_t now_ns)

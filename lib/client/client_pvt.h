@@ -84,6 +84,15 @@ struct part {
 	bool send_listed, open_listed;
 	struct kx_batch_writer w;
 	uint64_t confirmed[KX_REPLICATED + 1]; /* by level: every sequence below */
+	/* what is unconfirmed was sent under this identity, in a session that is over: see resume.c */
+	uint64_t was_boot_id, was_producer_id;
+	uint32_t was_producer_epoch;
+	uint32_t log_epoch;
+	bool resume; /* RESUME is asked before anything is sent */
+	/* offsets that were confirmed by this start of the broker: inside [offset_first, offset_end), so many
+	 */
+	uint64_t offset_first, offset_end, offset_count;
+	uint64_t offset_opened; /* next_offset when it was opened: what is ours lies there or beyond */
 };
 
 struct request;
@@ -108,7 +117,8 @@ struct request {
 	char topic[KX_TOPIC_NAME_MAX + 1];
 };
 
-enum open_state { OPEN_META, OPEN_READY, OPEN_FAILED };
+/* RESUME: open again under another identity; ready when it is known what became of the unconfirmed */
+enum open_state { OPEN_META, OPEN_RESUME, OPEN_READY, OPEN_FAILED };
 
 struct kx_producer {
 	struct kx_client *client;
@@ -257,6 +267,8 @@ struct channel {
 	struct sub *subs;
 	uint64_t credit_due_ns, nak_due_ns, ask_due_ns, stall_due_ns;
 	uint64_t send_due_ns; /* what the pace or the budget of repairs holds back goes on */
+	uint64_t resume_due_ns;
+	uint32_t resume_id, resume_tries; /* of the RESUME in hand */
 	uint32_t retx_head, retx_count;
 	uint32_t large_unacked; /* parts of large messages sent and not acknowledged */
 	uint32_t *retx;		/* ring of refs named by NAKs */
@@ -287,6 +299,10 @@ struct kx_client {
 	bool connected, have_identity, connect_failed, down, closing;
 	uint64_t connect_ns; /* since when the first channel is being set up */
 	uint64_t boot_id, producer_id;
+	uint64_t take_id;   /* producer to go on as, before there is an identity; 0: a new one */
+	bool take_over;	    /* for a new epoch: not by ticket */
+	bool fenced;	    /* its producers are over */
+	uint32_t resume_id; /* last used */
 	uint32_t producer_epoch, request_id;
 	uint8_t ticket[KX_TICKET_BYTES];
 	struct kx_client_info info;
@@ -332,12 +348,29 @@ void kxc_wait_fini(struct kx_hub *hub);
 /* ---- client.c */
 void kxc_client_event(struct kx_client *c, const struct kx_event *e);
 void kxc_client_connected(struct kx_client *c, uint64_t now_ns);
-/* The broker does not know our producer id any more: nothing pending can be confirmed. */
-void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
 void kxc_client_service(struct kx_client *c, uint64_t now_ns);
 /* Channel to a data lcore, opened if need be. NULL: no such lcore, or all channels are in use. */
 struct channel *kxc_client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns);
 struct channel *kxc_client_channel_find(struct kx_client *c, uint32_t lcore);
+
+/* ---- identity.c */
+/* Nothing pending can be confirmed any more. */
+void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
+/* Another id or epoch follows: what is pending is asked about when it is there. Before it is taken. */
+void kxc_client_identity_changes(struct kx_client *c, bool new_boot, uint64_t now_ns);
+/* The broker cannot go on with our sequences: take our own id over. */
+void kxc_client_new_epoch(struct kx_client *c, uint64_t now_ns);
+/* Somebody else has taken our id over. */
+void kxc_client_fenced(struct kx_client *c, uint64_t now_ns);
+
+/* ---- resume.c */
+void kxc_resume_part(struct part *part);
+/* Its channel is known. */
+void kxc_resume_ask(struct part *part);
+/* @return frames sent */
+unsigned int kxc_resume_service(struct channel *ch, uint64_t now_ns);
+void kxc_resumed(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
+void kxc_resume_in_vain(struct part *part, uint64_t now_ns);
 
 /* ---- setup.c */
 void kxc_setup_start(struct channel *ch, uint64_t now_ns);
@@ -425,6 +458,10 @@ void kxc_part_list_send(struct part *part);
 /* Send all that is not confirmed again, from the oldest. */
 void kxc_part_requeue(struct part *part);
 void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns);
+/* Every sequence below next_seq is stored. */
+void kxc_part_stored(struct part *part, uint64_t next_seq, uint64_t next_offset, uint64_t now_ns);
+/* What is queued gets the identity of now, and sequences from 0. */
+void kxc_part_restamp(struct part *part);
 /* Complete everything of a partition without success. */
 void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns);
 void kxc_part_close_batch(struct part *part, uint64_t now_ns);
@@ -441,6 +478,10 @@ uint32_t kxc_large_part_bytes(const struct channel *ch);
 /* ---- producer.c */
 void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns);
 void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns);
+/* Another identity follows: sequences begin at 0, once it is known what became of those that were sent. */
+void kxc_producer_renamed(struct kx_producer *p, bool new_boot);
+/* A partition has its answer: ready when it was the last. */
+void kxc_producer_resumed(struct kx_producer *p);
 void kxc_producer_linger(struct kx_producer *p, uint64_t now_ns);
 void kxc_producer_free(struct kx_producer *p);
 

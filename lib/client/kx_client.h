@@ -55,10 +55,13 @@ extern "C" {
 	X(CLOSED, "closed by this side before it was confirmed; its fate is unknown")                        \
 	X(BAD_ARGUMENT, "an argument is outside its range; the function's description says which")           \
 	X(LOST, "the broker was restarted and has lost it; send it again if it still matters")               \
-	X(UNKNOWN_FATE, "the session ended before the broker confirmed it; it may or may not be stored")     \
+	X(UNKNOWN_FATE,                                                                                      \
+		"the broker cannot tell whether it was stored; look for it, or send it again and be ready "  \
+		"for "                                                                                       \
+		"it twice")                                                                                  \
 	X(TIMED_OUT, "no answer in time; check address, network and broker, then try again")                 \
 	X(REFUSED, "the broker refused; the code beside it says why")                                        \
-	X(FENCED, "a newer epoch of this producer exists; open a new client")                                \
+	X(FENCED, "another client has taken this producer id over; stop, or open a new client for a new id") \
 	X(IN_USE, "already open on this client, or closed with messages pending; use another client")        \
 	X(NO_MEMORY, "out of memory, or a table whose size was given at open is full")                       \
 	X(IN_CALLBACK, "not allowed inside a callback; call it after kx_hub_poll() has returned")            \
@@ -185,7 +188,14 @@ enum kx_event_type {
 	KX_EVENT_OFFSET_TRIMMED,  /**< [first, last] of `partition` are gone; delivery goes on at last + 1 */
 	KX_EVENT_OFFSET_TRUNCATED, /**< `partition` was cut back to `first`: what came from there on was
 				      retracted */
-	KX_EVENT_OWNER_CHANGED	   /**< `partition` moved to data lcore `count`; nothing to do */
+	KX_EVENT_OWNER_CHANGED,	   /**< `partition` moved to data lcore `count`; nothing to do */
+	KX_EVENT_FENCED, /**< somebody took this client's producer id over (kx_client_opts.producer_id): what
+			    was pending is completed with KX_FENCED, its producers are over. Consumers go on
+			  */
+	KX_EVENT_LOST /**< the broker was restarted and has lost messages of `producer` that it had confirmed:
+			 `count` of them, all with offsets in [first, last] of `partition` (of the log before
+			 the restart; exact when nobody else wrote between them). Told before PRODUCER_READY;
+			 what was not confirmed is completed with KX_LOST */
 };
 struct kx_event {
 	enum kx_event_type type;
@@ -213,6 +223,10 @@ struct kx_client_opts {
 				    principal): PLAIN (0, default), MAC (tags that nobody else can make), AEAD
 				    (encrypted too). Not without a key */
 	uint64_t connect_timeout_ns; /**< until KX_EVENT_CONNECT_FAILED; 0: 5 s */
+	uint64_t producer_id;	     /**< go on as this producer, of an earlier client of the same principal
+					(kx_client_info): it gets a new epoch, and whoever still has an older one is
+					fenced. 0: a new        id. kx_client_info.taken_over says whether the broker
+					knew        it */
 	bool no_reconnect;	     /**< true: after a session ended, or could not be set up, stay down */
 	uint32_t channels_max;	/**< data lcores of the broker that can be used at once, 1..256; 0: 4. About
 				   100 KiB  each */
@@ -250,6 +264,8 @@ struct kx_client_info {
 	uint32_t idle_timeout_ms, heartbeat_ms;
 	uint8_t durability; /**< highest level of any topic */
 	bool connected;
+	bool taken_over; /**< producer_id is that of kx_client_opts; false when that was 0 or is not known any
+			    more */
 };
 void kx_client_info(const struct kx_client *client, struct kx_client_info *out);
 
@@ -369,7 +385,7 @@ struct kx_producer_opts {
 };
 /**
  * Open a producer; KX_EVENT_PRODUCER_READY or _FAILED follows. One producer a topic and client.
- * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY, KX_IN_USE
+ * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY, KX_IN_USE, KX_FENCED (KX_EVENT_FENCED came)
  */
 enum kx_result kx_producer_open(struct kx_client *client, const struct kx_producer_opts *opts,
 	uint64_t now_ns, struct kx_producer **out);

@@ -154,6 +154,8 @@ enum kx_result kx_producer_open(
 
 	if (c == NULL || opts == NULL || out == NULL || !opts_ok(opts))
 		return KX_BAD_ARGUMENT;
+	if (c->fenced)
+		return KX_FENCED;
 	p = find_topic(c, opts->topic);
 	if (p != NULL) {
 		r = reopen(p, opts);
@@ -193,9 +195,13 @@ enum kx_result kx_producer_close(struct kx_producer *p, uint64_t now_ns)
 	return KX_OK;
 }
 
-static void failed(struct kx_producer *p, enum kx_result why, uint32_t code)
+static void failed(struct kx_producer *p, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
 	p->state = OPEN_FAILED;
+	for (uint32_t i = 0; i < p->part_count; i++) {
+		kxc_resume_in_vain(&p->parts[i], now_ns);
+		kxc_part_fail(&p->parts[i], why, code, now_ns);
+	}
 	kxc_client_event(p->client,
 		&(struct kx_event){
 			.type = KX_EVENT_PRODUCER_FAILED, .result = why, .code = code, .producer = p});
@@ -219,6 +225,9 @@ static bool take_partition(struct kx_producer *p, const struct kx_metadata_entry
 	}
 	part->id = e->partition;
 	part->lcore = lcore;
+	part->log_epoch = e->log_epoch;
+	if (part->offset_end == 0)
+		part->offset_opened = e->next_offset;
 	return kx_map_put(&p->by_id, (uint64_t)e->partition + 1, e->index) == 0;
 }
 
@@ -229,10 +238,43 @@ static uint32_t batch_room(const struct kx_client *c)
 	return c->info.datagram_bytes - FRAME_HDR - (client_may_protect(c) ? KX_TAG_BYTES : 0);
 }
 
-static void ready(struct kx_producer *p, const struct kx_metadata *m)
+void kxc_producer_resumed(struct kx_producer *p)
+{
+	if (p->state != OPEN_RESUME)
+		return;
+	for (uint32_t i = 0; i < p->part_count; i++)
+		if (p->parts[i].resume)
+			return;
+	p->state = OPEN_READY;
+	kxc_client_event(p->client,
+		&(struct kx_event){.type = KX_EVENT_PRODUCER_READY, .producer = p, .count = p->part_count});
+}
+
+/* What was sent under another identity is asked about; what never was gets the one of now. */
+static void resume(struct kx_producer *p, const struct kx_metadata *m, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < p->part_count; i++) {
+		struct part *part = &p->parts[i];
+
+		if (part->head != NONE || part->resume)
+			part->ch = i < m->partition_count ? kxc_client_channel(p->client, part->lcore, now_ns)
+							  : NULL;
+		if (part->resume && part->ch == NULL)
+			kxc_resume_in_vain(part, now_ns);
+		else if (part->resume)
+			kxc_resume_ask(part);
+		else if (part->head != NONE)
+			kxc_part_restamp(part);
+		if (!part->resume && part->head != NONE)
+			kxc_part_requeue(part);
+	}
+	kxc_producer_resumed(p);
+}
+
+static void ready(struct kx_producer *p, const struct kx_metadata *m, uint64_t now_ns)
 {
 	if (p->opts.level > m->durability) {
-		failed(p, KX_BAD_ARGUMENT, 0);
+		failed(p, KX_BAD_ARGUMENT, 0, now_ns);
 		return;
 	}
 	p->level = p->opts.level != 0 ? p->opts.level : m->durability;
@@ -240,9 +282,8 @@ static void ready(struct kx_producer *p, const struct kx_metadata *m)
 	p->batch_max = KX_MIN(p->opts.slot_bytes, batch_room(p->client)) & ~7u;
 	if (p->opts.batch_bytes != 0)
 		p->batch_max = KX_MIN(p->batch_max, p->opts.batch_bytes & ~7u);
-	p->state = OPEN_READY;
-	kxc_client_event(p->client,
-		&(struct kx_event){.type = KX_EVENT_PRODUCER_READY, .producer = p, .count = p->part_count});
+	p->state = OPEN_RESUME;
+	resume(p, m, now_ns);
 }
 
 static void answered(struct request *r, enum kx_result result, const struct kx_frame_view *v, uint64_t now_ns)
@@ -260,23 +301,23 @@ static void answered(struct request *r, enum kx_result result, const struct kx_f
 	}
 	m = v != NULL ? (const struct kx_metadata *)v->body : NULL;
 	if (result != KX_OK || m == NULL) {
-		failed(p, result, m != NULL ? m->code : 0);
+		failed(p, result, m != NULL ? m->code : 0, now_ns);
 		return;
 	}
 	if (m->partition_count > p->opts.partitions_max) {
-		failed(p, KX_NO_MEMORY, 0);
+		failed(p, KX_NO_MEMORY, 0, now_ns);
 		return;
 	}
 	e = (const struct kx_metadata_entry *)(m + 1);
 	for (uint32_t i = 0; i < m->entry_count; i++) {
 		if (!take_partition(p, &e[i])) {
-			failed(p, KX_REFUSED, KX_CODE_BAD_REQUEST);
+			failed(p, KX_REFUSED, KX_CODE_BAD_REQUEST, now_ns);
 			return;
 		}
 	}
 	p->meta_seen += m->entry_count;
 	if (p->meta_seen >= m->partition_count)
-		ready(p, m);
+		ready(p, m, now_ns);
 }
 
 void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns)
@@ -301,7 +342,30 @@ void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_n
 		if (p->slots != NULL)
 			kxc_part_fail(part, why, 0, now_ns);
 		part->next_seq = 0;
+		part->resume = false;
+		part->offset_first = part->offset_end = part->offset_count = 0;
 		memset(part->confirmed, 0, sizeof(part->confirmed));
+		kx_map_del(&p->by_id, (uint64_t)part->id + 1);
+		part->ch = NULL;
+		part->send_listed = false;
+		part->failed = 0;
+	}
+	if (p->state != OPEN_FAILED || p->closed)
+		p->state = OPEN_META;
+}
+
+void kxc_producer_renamed(struct kx_producer *p, bool new_boot)
+{
+	for (uint32_t i = 0; i < p->part_count; i++) {
+		struct part *part = &p->parts[i];
+		bool sent = part->head != NONE && p->slots[part->head].sent_ns != 0;
+
+		if (sent || (new_boot && (part->head != NONE || part->offset_end != 0)))
+			kxc_resume_part(part);
+		if (!part->resume) {
+			part->next_seq = 0;
+			memset(part->confirmed, 0, sizeof(part->confirmed));
+		}
 		kx_map_del(&p->by_id, (uint64_t)part->id + 1);
 		part->ch = NULL;
 		part->send_listed = false;

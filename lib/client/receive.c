@@ -121,14 +121,24 @@ static void produce_refused(struct channel *ch, const struct kx_produce_refused 
 {
 	struct part *part = kxc_client_part(ch->client, b->partition);
 
-	if (part == NULL || part->ch != ch || b->code == KX_CODE_PRODUCERS_FULL ||
+	if (b->code == KX_CODE_FENCED) {
+		kxc_client_fenced(ch->client, now_ns);
+		return;
+	}
+	if (part == NULL || part->ch != ch || part->resume || b->code == KX_CODE_PRODUCERS_FULL ||
 		b->code == KX_CODE_STOPPING)
 		return; /* asked again later: part_stalled() */
+	if (b->code == KX_CODE_RESYNC) {
+		kxc_resume_part(part);
+		kxc_part_requeue(part); /* once it is answered */
+		kxc_resume_ask(part);
+		return;
+	}
 	if (part->head == NONE || b->first_seq < part->producer->slots[part->head].first_seq ||
 		b->first_seq >= part->next_seq)
 		return; /* about something that is settled */
 	part->failed = b->code;
-	kxc_part_fail(part, b->code == KX_CODE_FENCED ? KX_FENCED : KX_REFUSED, b->code, now_ns);
+	kxc_part_fail(part, KX_REFUSED, b->code, now_ns);
 }
 
 static void notice(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
@@ -170,6 +180,10 @@ static void close_frame(struct channel *ch, const struct kx_close *b, uint64_t n
 		: b->code == KX_CODE_IDLE		 ? KX_UNKNOWN_FATE
 							 : KX_REFUSED;
 
+	if (b->code == KX_CODE_FENCED) {
+		kxc_client_fenced(ch->client, now_ns);
+		return;
+	}
 	if (b->code == KX_CODE_STOPPING) /* all its lcores are; the first channel says so */
 		ch = &ch->client->channels[0];
 	kxc_channel_down(ch, why, b->code == KX_CODE_IDLE ? 0 : 100 * MS, now_ns);
@@ -221,6 +235,9 @@ void kxc_receive_frame(
 		break;
 	case KX_PRODUCE_REFUSED:
 		produce_refused(ch, (const struct kx_produce_refused *)v->body, now_ns);
+		break;
+	case KX_RESUMED:
+		kxc_resumed(ch, v, now_ns);
 		break;
 	case KX_CLOSE:
 		close_frame(ch, (const struct kx_close *)v->body, now_ns);

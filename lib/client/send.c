@@ -9,7 +9,7 @@ static enum kx_result usable(const struct kx_producer *p)
 	if (p->closed)
 		return KX_CLOSED;
 	if (p->state == OPEN_FAILED)
-		return KX_REFUSED;
+		return p->client->fenced ? KX_FENCED : KX_REFUSED;
 	return p->client->connected ? KX_NOT_READY : KX_NOT_CONNECTED;
 }
 
@@ -80,7 +80,7 @@ enum kx_result kx_producer_commit(struct kx_producer *p, uint64_t user, uint64_t
 	p->claimed = false;
 	if (kx_unlikely(p->state != OPEN_READY)) { /* the session was lost in between */
 		kxc_slot_free(p, p->claim_slot);
-		return KX_NOT_READY;
+		return p->client->fenced ? KX_FENCED : KX_NOT_READY;
 	}
 	if (kx_unlikely(part->ch == NULL || part->failed != 0)) {
 		enum kx_result r = part_usable(part, now_ns);

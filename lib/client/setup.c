@@ -89,7 +89,7 @@ static bool use_ticket(const struct channel *ch)
 {
 	const struct kx_client *c = ch->client;
 
-	return c->have_identity && !ch->ticket_refused && ch->cookie.boot_id == c->boot_id;
+	return c->have_identity && !ch->ticket_refused && !c->take_over && ch->cookie.boot_id == c->boot_id;
 }
 
 static void send_auth(struct channel *ch, uint64_t now_ns)
@@ -107,6 +107,8 @@ static void send_auth(struct channel *ch, uint64_t now_ns)
 	if (use_ticket(ch)) {
 		auth.method = KX_AUTH_TICKET;
 		memcpy(auth.ticket, c->ticket, sizeof(auth.ticket));
+	} else {
+		auth.producer_id = c->have_identity ? c->producer_id : c->take_id;
 	}
 	if (c->key.len != 0)
 		kx_auth_sign(&c->key, &auth);
@@ -174,7 +176,8 @@ static void take_info(struct kx_client *c, const struct kx_accept *b)
 		.datagram_bytes = b->datagram_bytes,
 		.idle_timeout_ms = b->idle_timeout_ms,
 		.heartbeat_ms = b->heartbeat_ms,
-		.durability = b->durability};
+		.durability = b->durability,
+		.taken_over = b->producer_id == c->take_id};
 }
 
 static bool same_identity(const struct kx_client *c, const struct kx_accept *b)
@@ -188,9 +191,10 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	if (c->have_identity && !same_identity(c, b)) {
 		bool new_boot = b->boot_id != c->boot_id;
 
-		kxc_client_identity_lost(c, new_boot ? KX_LOST : KX_UNKNOWN_FATE, new_boot, now_ns);
+		kxc_client_identity_changes(c, new_boot, now_ns);
 	}
 	c->have_identity = true;
+	c->take_over = false;
 	c->boot_id = b->boot_id;
 	c->producer_id = b->producer_id;
 	c->producer_epoch = b->producer_epoch;
@@ -291,7 +295,12 @@ static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t no
 
 	if (ch->state != CH_HELLO && ch->state != CH_AUTH)
 		return;
-	if (b->code == KX_CODE_AUTH && use_ticket(ch) && ch == &c->channels[0]) {
+	if (b->code == KX_CODE_FENCED && use_ticket(ch)) {
+		kxc_client_fenced(c, now_ns);
+		return;
+	}
+	if ((b->code == KX_CODE_AUTH || b->code == KX_CODE_UNKNOWN_FATE) && use_ticket(ch) &&
+		ch == &c->channels[0]) {
 		ch->ticket_refused = true;
 		ch->state = CH_WAIT;
 		ch->retry_ns = now_ns;

@@ -32,7 +32,7 @@ void kxc_part_list_send(struct part *part)
 {
 	struct channel *ch = part->ch;
 
-	if (ch == NULL)
+	if (ch == NULL || part->resume)
 		return;
 	channel_ready(ch);
 	if (part->send_listed)
@@ -127,6 +127,41 @@ static void complete(
 	kxc_completion(p, &done);
 }
 
+/* Where in the log lies what was confirmed just now? Exactly known of a single batch; of several only the
+ * end. */
+static void note_offsets(struct part *part, uint32_t batches, uint64_t records, uint64_t next_offset)
+{
+	if (batches == 0)
+		return;
+	if (kx_unlikely(part->offset_end == 0))
+		part->offset_first = batches == 1 ? next_offset - records : part->offset_opened;
+	part->offset_end = KX_MAX(part->offset_end, next_offset);
+	part->offset_count += records;
+}
+
+/* Complete what ends at or below next_seq; all of it was sent. */
+static void confirm(
+	struct part *part, uint64_t next_seq, uint64_t next_offset, uint8_t level, uint64_t now_ns)
+{
+	struct kx_producer *p = part->producer;
+	uint64_t records = 0;
+	uint32_t batches = 0;
+
+	while (part->head != NONE && p->slots[part->head].state == SLOT_SENT) {
+		const struct slot *s = &p->slots[part->head];
+		uint64_t end = s->first_seq + s->count;
+
+		if (end > next_seq)
+			break;
+		part->progress_ns = now_ns;
+		part->stalls = 0;
+		records += s->count;
+		batches++;
+		complete(part, KX_OK, 0, level, next_offset, end == next_seq);
+	}
+	note_offsets(part, batches, records, next_offset);
+}
+
 void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
@@ -137,20 +172,43 @@ void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_
 		part->confirmed[level] = KX_MAX(part->confirmed[level], e->next_seq);
 	if (kx_unlikely(e->level < p->level))
 		return;
-	while (part->head != NONE && p->slots[part->head].state == SLOT_SENT) {
-		const struct slot *s = &p->slots[part->head];
-		uint64_t end = s->first_seq + s->count;
+	part->log_epoch = e->log_epoch;
+	confirm(part, e->next_seq, e->next_offset, e->level, now_ns);
+}
 
-		if (end > e->next_seq)
-			break;
-		part->progress_ns = now_ns;
-		part->stalls = 0;
-		complete(part, KX_OK, 0, e->level, e->next_offset, end == e->next_seq);
+void kxc_part_stored(struct part *part, uint64_t next_seq, uint64_t next_offset, uint64_t now_ns)
+{
+	struct kx_producer *p = part->producer;
+
+	for (uint32_t i = part->head; i != NONE; i = p->slots[i].next)
+		p->slots[i].state = SLOT_SENT;
+	for (uint32_t level = 1; level <= p->level; level++)
+		part->confirmed[level] = KX_MAX(part->confirmed[level], next_seq);
+	confirm(part, next_seq, next_offset, p->level, now_ns);
+}
+
+void kxc_part_restamp(struct part *part)
+{
+	struct kx_producer *p = part->producer;
+	const struct kx_client *c = p->client;
+
+	part->next_seq = 0;
+	memset(part->confirmed, 0, sizeof(part->confirmed));
+	for (uint32_t i = part->head; i != NONE; i = p->slots[i].next) {
+		struct kx_batch_hdr *b = (struct kx_batch_hdr *)slot_data(p, i);
+
+		b->partition = part->id;
+		b->producer_id = c->producer_id;
+		b->producer_epoch = c->producer_epoch;
+		b->first_seq = p->slots[i].first_seq = part->next_seq;
+		b->data_crc = kx_batch_data_crc(b);
+		part->next_seq += p->slots[i].count;
 	}
 }
 
 void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
+	part->resume = false; /* nothing is left to ask about */
 	kxc_part_close_batch(part, now_ns);
 	while (part->head != NONE)
 		complete(part, why, code, 0, 0, false);

@@ -229,7 +229,7 @@ static struct part *next_part(struct channel *ch)
 {
 	struct part *part;
 
-	while ((part = ch->send_head) != NULL && part->unsent == NONE) {
+	while ((part = ch->send_head) != NULL && (part->unsent == NONE || part->resume)) {
 		ch->send_head = part->send_next;
 		part->send_listed = false;
 	}

@@ -89,6 +89,9 @@ extern "C" {
 	X(ACCESS_DENIED, "access_denied", "not permitted to the session's principal")                        \
 	X(NOT_OWNER, "not_owner", "partition belongs to another data lcore (NOT_OWNER was answered)")        \
 	X(PRODUCER_FOREIGN, "producer_foreign", "producer id or epoch is not the session's")                 \
+	X(PRODUCER_FENCED, "producer_fenced", "a newer epoch of this producer exists (FENCED was answered)") \
+	X(PRODUCER_RESYNC, "producer_resync",                                                                \
+		"state of this producer, or its id, was given up (RESYNC or UNKNOWN_FATE was answered)")     \
 	X(SEQ_DUPLICATE, "seq_duplicate", "all batches of the frame were stored before")                     \
 	X(SEQ_WINDOW, "seq_window", "batch is too far ahead of the next sequence, or no buffer to hold it")  \
 	X(PRODUCERS_FULL, "producers_full", "the producer table is full")                                    \

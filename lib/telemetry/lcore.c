@@ -60,6 +60,11 @@ static void add_broker(struct rte_tel_data *d, const struct kx_worker *w)
 	tel_counter(d, "trimmed_notices", &b->trimmed_notices);
 	tel_counter(d, "path_challenges", &b->path_challenges);
 	tel_counter(d, "path_changes", &b->path_changes);
+	tel_counter(d, "take_overs", &b->take_overs);
+	tel_counter(d, "fenced", &b->fenced);
+	tel_counter(d, "resyncs", &b->resyncs);
+	tel_counter(d, "resumes", &b->resumes);
+	tel_counter(d, "exact_repeats", &b->exact_repeats);
 }
 
 int tel_lcore_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d)

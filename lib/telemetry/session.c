@@ -61,6 +61,7 @@ static void add_session(
 	tel_text(d, "producer_id", text);
 	tel_text(d, "principal",
 		s->principal < c->conf->principal_count ? c->conf->principals[s->principal].name : "?");
+	tel_u64(d, "producer_epoch", s->producer_epoch);
 	tel_text(d, "remote", kx_addr_format(&s->remote, text));
 	tel_u64(d, "rx_frames", s->rx_frames);
 	tel_u64(d, "tx_frames", s->tx_frames);

@@ -25,6 +25,149 @@ struct kx_partition_offsets {
 	uint64_t log_epoch;
 } KX_ALIGNED(KX_CACHE_LINE);
 
+/* ---- producer ids
+ * ------------------------------------------------------------------------------------------ */
+
+/**
+ * One producer id: whose it is, and its current epoch. 64 bytes, a cache line of its own, which data lcores
+ * read for each produce frame and which is written only when a session with this id is set up or ends, or
+ * when some of its state is evicted.
+ */
+struct kx_producer_id {
+	uint64_t word;	   /**< epoch in the upper half; below, one bit "being replaced" and the number of its
+			      sessions on all data lcores. Atomic */
+	uint64_t id;	   /**< 0: never used */
+	uint64_t idle_ns;  /**< when its last session ended */
+	uint64_t taken_ns; /**< stamp of the cookie of its last take-over: an AUTH is good for one */
+	uint32_t principal;	  /**< whom it belongs to */
+	uint32_t forgotten_epoch; /**< highest epoch of which some (id, partition) state was evicted; 0: none
+				   */
+} KX_ALIGNED(KX_CACHE_LINE);
+
+/**
+ * All producer ids of a start of the broker, shared by its data lcores; no lock. Bounded: 64 bytes an id.
+ * When it is full a new id takes the place of the one idle longest (without a session) among some that are
+ * looked at; a producer whose id was given up so is told UNKNOWN_FATE when it comes back, never served as if
+ * nothing had been. Ids are not reused, and epochs of a place never fall, not even with the id: (place,
+ * epoch) names one epoch of one id, so that the check of a frame is one comparison with
+ * kx_producer_id_epoch().
+ */
+struct kx_producer_ids;
+
+/**
+ * @param count  ids kept: power of two; at least twice the sessions of all data lcores is a good choice
+ * @param boot_id  of this start: where ids begin, so that those of another start are not taken for ours
+ * @return 0; -EINVAL; -ENOMEM. Before the data lcores start.
+ */
+int kx_producer_ids_create(uint32_t count, uint64_t boot_id, struct kx_producer_ids **out);
+void kx_producer_ids_destroy(struct kx_producer_ids *ids);
+/** Ids that have a session, all in use since the start, and places. Any thread; walks the table. */
+void kx_producer_ids_count(
+	const struct kx_producer_ids *ids, uint32_t *live, uint32_t *used, uint32_t *total);
+
+/** What set-up got: a session holds it until kx_producer_ids_release(). */
+struct kx_producer_ref {
+	struct kx_producer_id *entry;
+	uint64_t id;
+	uint32_t epoch;
+};
+/**
+ * A new id for `principal`. Any data lcore, in set-up.
+ * @return 0; -ENOSPC: no place without sessions among those looked at
+ */
+int kx_producer_ids_new(
+	struct kx_producer_ids *ids, uint32_t principal, uint64_t now_ns, struct kx_producer_ref *out);
+/**
+ * A new epoch of a known id: older ones are fenced from here on (struct kx_fence says when everywhere).
+ * @param stamp_ns  of the cookie of the AUTH that asks, which has to be later than that of the last
+ * take-over: a copy of an AUTH that comes late fences nobody
+ * @return 0; -ENOENT: no such id (any more); -EACCES: another principal's; -EALREADY: an old AUTH; -EAGAIN:
+ * being changed by another lcore
+ */
+int kx_producer_ids_take_over(struct kx_producer_ids *ids, uint64_t id, uint32_t principal, uint64_t stamp_ns,
+	struct kx_producer_ref *out);
+/**
+ * A further session of an epoch (ticket).
+ * @return 0; -ENOENT: the id was given up; -ESTALE: there is a newer epoch; -EAGAIN
+ */
+int kx_producer_ids_join(
+	struct kx_producer_ids *ids, uint64_t id, uint32_t epoch, struct kx_producer_ref *out);
+/** The session ends. */
+void kx_producer_ids_release(struct kx_producer_id *entry, uint64_t now_ns);
+/** State of (id, epoch) on some partition was evicted although something had been stored under it. */
+void kx_producer_ids_forgot(struct kx_producer_ids *ids, uint64_t id, uint32_t epoch);
+
+static KX_ALWAYS_INLINE uint32_t kx_producer_id_epoch(const struct kx_producer_id *e)
+{
+	return (uint32_t)(__atomic_load_n(&e->word, __ATOMIC_RELAXED) >> 32);
+}
+/** Was state of this epoch evicted? Then what has no state may have been stored. */
+static inline bool kx_producer_id_forgotten(const struct kx_producer_id *e, uint32_t epoch)
+{
+	return __atomic_load_n(&e->forgotten_epoch, __ATOMIC_RELAXED) == epoch;
+}
+
+/* ---- fence
+ * ------------------------------------------------------------------------------------------------- */
+
+struct kx_fence_seen {
+	uint64_t generation; /**< KX_FENCE_AWAY: this lcore stores nothing */
+} KX_ALIGNED(KX_CACHE_LINE);
+#define KX_FENCE_AWAY UINT64_MAX
+
+/**
+ * After which moment no frame of an older producer epoch can be stored any more, on any data lcore.
+ *
+ * Set-up takes a new epoch (kx_producer_ids_take_over()), then kx_fence_raise() gives generation g. Each
+ * lcore reads the generation between two frames and writes what it has read to its own line
+ * (kx_fence_publish(), once a turn, also when idle). ACCEPT of the new epoch leaves when kx_fence_passed(g).
+ *
+ * No frame of an older epoch is stored after that ACCEPT has left:
+ *  1. A lcore looks at the epoch of a frame's producer id in the call that stores it, and so does whoever
+ *     stores what was held; between look and store it does not publish.
+ *  2. Let lcore L have published g' >= g, at P. It read g' with acquire; kx_fence_raise() wrote it with
+ *     release, after the new epoch. Every look of L after P therefore finds the new epoch (or a later one)
+ * and refuses the older.
+ *  3. What L stored after a look before P it stored before P (1.), and P is before ACCEPT: kx_fence_passed()
+ *     reads L's line with acquire, which L wrote with release.
+ *  4. The lcore that sets up needs no line of its own: it took the epoch itself, between two frames.
+ *  5. A lcore that is away stores nothing; kx_fence_join() reads the generation before its first frame, which
+ *     is a publication.
+ *
+ * 64 bytes, and 64 a data lcore: 16448 in all. Nobody waits: a lcore that does not publish (it has not been
+ * scheduled) delays ACCEPTs of take-overs and nothing else.
+ */
+struct kx_fence {
+	uint64_t generation;
+	struct kx_fence_seen lcores[KX_LCORES_MAX];
+};
+/** All lcores are away. @return 0, -ENOMEM */
+int kx_fence_create(struct kx_fence **out);
+void kx_fence_destroy(struct kx_fence *f);
+/** This lcore is about to handle frames; before its thread does. */
+void kx_fence_join(struct kx_fence *f, uint32_t lcore);
+/** It stores nothing any more. */
+void kx_fence_leave(struct kx_fence *f, uint32_t lcore);
+/** Between two frames. *last: the caller's, what it has published. */
+static inline void kx_fence_publish(struct kx_fence *f, uint32_t lcore, uint64_t *last)
+{
+	uint64_t now = __atomic_load_n(&f->generation, __ATOMIC_ACQUIRE); /* kx_fence_raise() */
+
+	if (kx_likely(now == *last))
+		return;
+	*last = now;
+	__atomic_store_n(&f->lcores[lcore].generation, now, __ATOMIC_RELEASE); /* kx_fence_passed() */
+}
+/** After the new epoch was written. @return the generation that says so */
+uint64_t kx_fence_raise(struct kx_fence *f);
+/**
+ * Have all lcores but `own` seen it?
+ * @param at  lcores below have; starts at 0 and is kept for the next call, so that no line is read twice in
+ * vain
+ */
+bool kx_fence_passed(
+	const struct kx_fence *f, uint64_t generation, uint32_t own, uint32_t lcore_count, uint32_t *at);
+
 /* ---- producers
  * --------------------------------------------------------------------------------------------- */
 
@@ -128,6 +271,7 @@ struct kx_topic_table {
 	struct kx_partition *partitions; /**< those of this lcore: id / lcore_count */
 	uint32_t partition_count;
 	struct kx_partition_offsets *offsets; /**< of all partitions, by id; shared by the lcores */
+	struct kx_producer_ids *ids;	      /**< shared by the lcores */
 	struct kx_producer_state *producers;
 	struct kx_map producer_map;
 	uint32_t producer_count, producer_free;
@@ -145,6 +289,7 @@ struct kx_topics_config {
 	uint64_t log_memory_bytes;
 	uint32_t datagram_max_bytes; /**< largest KXP frame of any port: size of a held slot */
 	struct kx_partition_offsets *offsets;
+	struct kx_producer_ids *ids; /**< told what is evicted */
 };
 /** @return 0; -ENOMEM; -EINVAL (log memory too small for the partitions) */
 int kx_topics_init(struct kx_topic_table *t, const struct kx_topics_config *config);
@@ -163,10 +308,17 @@ void kx_partition_publish(struct kx_topic_table *t, struct kx_partition *p);
 
 /** State of (producer, partition). @return index or KX_NONE. */
 uint32_t kx_producer_find(const struct kx_topic_table *t, uint64_t producer_id, uint32_t partition);
-/** Find or make. When the table is full the entry idle longest, if older than `idle_ns`, is reused. @return
- * index or KX_NONE */
-uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
+/** Make; there is none. When the table is full the entry idle longest, if older than `idle_ns`, is reused and
+ * its id told (kx_producer_ids_forgot()). @return index or KX_NONE */
+uint32_t kx_producer_new(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
 	uint64_t now_ns, uint64_t idle_ns);
+/** The state goes on under a newer epoch: sequences from 0, nothing remembered. It holds nothing. */
+void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t now_ns);
+/**
+ * The stored batch that begins at first_seq and has `records`, among the last KX_PRODUCER_HISTORY.
+ * @return one beyond the offset of its last message; 0: not among them
+ */
+uint64_t kx_producer_recall(const struct kx_producer_state *p, uint64_t first_seq, uint32_t records);
 /** Remember a stored batch. */
 void kx_producer_stored(
 	struct kx_producer_state *p, uint64_t first_seq, uint32_t records, uint64_t base_offset);

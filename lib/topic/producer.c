@@ -28,6 +28,8 @@ static void producer_drop(struct kx_topic_table *t, uint32_t i)
 
 	while (p->held_head != KX_NONE)
 		kx_held_free(t, kx_held_pop(t, p));
+	if (p->next_seq != 0)
+		kx_producer_ids_forgot(t->ids, p->producer_id, p->producer_epoch);
 	kx_map_del(&t->producer_map, producer_key(p->producer_id, p->partition));
 	p->producer_id = 0;
 	p->next = t->producer_free;
@@ -55,14 +57,14 @@ static bool reclaim_idle(struct kx_topic_table *t, uint64_t now_ns, uint64_t idl
 	return true;
 }
 
-uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
+uint32_t kx_producer_new(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
 	uint64_t now_ns, uint64_t idle_ns)
 {
-	uint32_t i = kx_producer_find(t, producer_id, partition);
 	struct kx_producer_state *p;
+	uint32_t i, other;
 
-	if (i != KX_NONE)
-		return i;
+	if (kx_map_get(&t->producer_map, producer_key(producer_id, partition), &other))
+		return KX_NONE; /* another pair with this key */
 	if (t->producer_free == KX_NONE && !reclaim_idle(t, now_ns, idle_ns))
 		return KX_NONE;
 	i = t->producer_free;
@@ -77,6 +79,36 @@ uint32_t kx_producer_get(struct kx_topic_table *t, uint64_t producer_id, uint32_
 		.owner = KX_NONE,
 		.last_ns = now_ns};
 	return i;
+}
+
+void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t now_ns)
+{
+	bool listed = p->drain_listed;
+
+	*p = (struct kx_producer_state){.producer_id = p->producer_id,
+		.producer_epoch = epoch,
+		.partition = p->partition,
+		.held_head = KX_NONE,
+		.owner = p->owner,
+		.next = p->next,
+		.drain_listed = listed,
+		.last_ns = now_ns};
+}
+
+uint64_t kx_producer_recall(const struct kx_producer_state *p, uint64_t first_seq, uint32_t records)
+{
+	uint32_t known = KX_MIN(p->history_at, (uint32_t)KX_PRODUCER_HISTORY);
+	uint64_t end = p->next_seq;
+
+	/* from the latest back: each ends where the one after it begins */
+	for (uint32_t i = 1; i <= known; i++) {
+		const struct kx_producer_batch *h = &p->history[(p->history_at - i) % KX_PRODUCER_HISTORY];
+
+		if (h->first_seq == first_seq)
+			return end == first_seq + records ? h->base_offset + records : 0;
+		end = h->first_seq;
+	}
+	return 0;
 }
 
 void kx_producer_stored(

@@ -67,7 +67,8 @@ int kx_topics_init(struct kx_topic_table *t, const struct kx_topics_config *conf
 	*t = (struct kx_topic_table){.conf = conf,
 		.lcore_index = config->lcore_index,
 		.lcore_count = config->lcore_count,
-		.offsets = config->offsets};
+		.offsets = config->offsets,
+		.ids = config->ids};
 	t->partition_count =
 		(conf->partition_count + config->lcore_count - 1 - config->lcore_index) / config->lcore_count;
 	rc = kx_extent_pool_init(

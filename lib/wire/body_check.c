@@ -189,3 +189,32 @@ enum kx_drop wire_check_produce_refused(const struct kx_frame_view *v, enum kx_s
 	FIELD_IF(b->pkt_no == 0 || b->code == KX_CODE_OK);
 	return KX_DROP_NONE;
 }
+
+enum kx_drop wire_check_resume(const struct kx_frame_view *v, enum kx_side from)
+{
+	const struct kx_resume *b = (const struct kx_resume *)v->body;
+	const struct kx_resume_entry *e = (const struct kx_resume_entry *)(b + 1);
+
+	(void)from;
+	if (v->body_bytes != sizeof(*b) + b->entry_count * sizeof(*e))
+		return KX_DROP_FRAME_LENGTH;
+	FIELD_IF(b->entry_count > KX_ENTRIES_MAX || b->boot_id == 0 || b->producer_id == 0 || b->zero != 0);
+	for (uint32_t i = 0; i < b->entry_count; i++)
+		FIELD_IF(e[i].zero != 0 || e[i].level < KX_MEMORY || e[i].level > KX_REPLICATED);
+	return KX_DROP_NONE;
+}
+
+enum kx_drop wire_check_resumed(const struct kx_frame_view *v, enum kx_side from)
+{
+	const struct kx_resumed *b = (const struct kx_resumed *)v->body;
+	const struct kx_resumed_entry *e = (const struct kx_resumed_entry *)(b + 1);
+
+	(void)from;
+	if (v->body_bytes != sizeof(*b) + b->entry_count * sizeof(*e))
+		return KX_DROP_FRAME_LENGTH;
+	FIELD_IF(b->entry_count > KX_ENTRIES_MAX);
+	for (uint32_t i = 0; i < b->entry_count; i++) /* what is neither stored nor lost has no numbers */
+		FIELD_IF(e[i].code != KX_CODE_OK && e[i].code != KX_CODE_LOST &&
+			(e[i].next_seq != 0 || e[i].next_offset != 0));
+	return KX_DROP_NONE;
+}

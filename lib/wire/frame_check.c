@@ -62,6 +62,10 @@ static const struct wire_rule rules[] = {
 	[KX_COMMIT_ACK] = {wire_check_commit_ack, sizeof(struct kx_receipt), .from = B},
 	[KX_NAK] = {wire_check_nak, sizeof(struct kx_nak) + sizeof(struct kx_nak_entry), .from = CB},
 	[KX_CREDIT] = {wire_check_credit, sizeof(struct kx_receipt), .from = C},
+	[KX_RESUME] = {wire_check_resume, sizeof(struct kx_resume) + sizeof(struct kx_resume_entry),
+		.from = C},
+	[KX_RESUMED] = {wire_check_resumed, sizeof(struct kx_resumed) + sizeof(struct kx_resumed_entry),
+		.from = B},
 	[KX_PATH_CHALLENGE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = B},
 	[KX_PATH_RESPONSE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = C},
 };

@@ -76,9 +76,11 @@ enum kx_frame_type {
 	KX_COMMIT_ACK = 0x29,	   /**< B  receipt, and per partition how far it is committed */
 	KX_NAK = 0x2a,		   /**< CB what to send again */
 	KX_CREDIT = 0x2b,	   /**< C  receipt, and per subscription position and credit */
+	KX_RESUME = 0x30,	   /**< C  what became of what is not confirmed? */
+	KX_RESUMED = 0x31,	   /**< B  per partition how far it is stored, or that it is lost */
 	KX_PATH_CHALLENGE = 0x34,  /**< B  a session's frame came from a new address: prove it */
 	KX_PATH_RESPONSE = 0x35,   /**< C  the token of PATH_CHALLENGE, from there */
-	/* 0x30 RESUME, 0x31 RESUMED, 0x36 MTU_PROBE, 0x37 MTU_PROBED are reserved (doc/protocol.md) */
+				   /* 0x36 MTU_PROBE, 0x37 MTU_PROBED are reserved (doc/protocol.md) */
 };
 
 /* ---- frame header: 32 bytes
@@ -405,6 +407,34 @@ struct kx_produce_refused {
 	uint64_t first_seq;
 	uint64_t detail; /**< TOO_LARGE: the largest allowed bytes */
 };
+/** RESUME: a producer's unconfirmed messages, after a new session or RESYNC. */
+struct kx_resume {
+	uint64_t boot_id;     /**< of the session they were sent in */
+	uint64_t producer_id; /**< they were sent under */
+	uint32_t producer_epoch;
+	uint32_t request_id;
+	uint32_t entry_count; /**< 1..KX_ENTRIES_MAX; entries follow */
+	uint32_t zero;
+};
+struct kx_resume_entry {
+	uint32_t partition;
+	uint32_t log_epoch;   /**< the client last knew; 0: none */
+	uint64_t next_seq;    /**< first sequence without confirmation */
+	uint64_t next_offset; /**< of the last confirmation; 0: none */
+	uint32_t level;	      /**< enum kx_durability that is waited for */
+	uint32_t zero;
+};
+struct kx_resumed {
+	uint32_t request_id;
+	uint32_t entry_count; /**< 1..KX_ENTRIES_MAX; entries follow */
+};
+struct kx_resumed_entry {
+	uint32_t partition;
+	uint32_t code;	   /**< enum kx_code: OK, LOST, UNKNOWN_FATE, UNKNOWN_PARTITION, NOT_OWNER, DENIED */
+	uint64_t next_seq; /**< OK: all below are stored, none from here on. LOST: those from here on are gone
+			    */
+	uint64_t next_offset; /**< OK: one beyond the last of them. LOST: offsets from here on are gone */
+};
 #define KX_PART_MIN_BYTES 512u
 /** PRODUCE_FRAG and DELIVER_FRAG: `frag_bytes` = rest of the frame, part of the batch (header and records).
  */
@@ -482,6 +512,10 @@ _Static_assert(sizeof(struct kx_metadata_entry) == 40, "metadata entry");
 _Static_assert(sizeof(struct kx_topics_entry) == 72, "topics entry");
 _Static_assert(sizeof(struct kx_subscribe) == 32, "subscribe");
 _Static_assert(sizeof(struct kx_subscribed) == 40, "subscribed");
+_Static_assert(sizeof(struct kx_resume) == 32, "resume");
+_Static_assert(sizeof(struct kx_resume_entry) == 32, "resume entry");
+_Static_assert(sizeof(struct kx_resumed) == 8, "resumed");
+_Static_assert(sizeof(struct kx_resumed_entry) == 24, "resumed entry");
 _Static_assert(sizeof(struct kx_frag) == 32, "fragment");
 _Static_assert(sizeof(struct kx_batch_hdr) == KX_BATCH_HDR_BYTES, "batch header");
 _Static_assert(offsetof(struct kx_batch_hdr, batch_bytes) == KX_BATCH_DATA_FROM, "data crc");

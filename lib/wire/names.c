@@ -48,6 +48,8 @@ static const char *const type_names[] = {
 	NAME(COMMIT_ACK),
 	NAME(NAK),
 	NAME(CREDIT),
+	NAME(RESUME),
+	NAME(RESUMED),
 	NAME(PATH_CHALLENGE),
 	NAME(PATH_RESPONSE),
 };

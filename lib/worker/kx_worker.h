@@ -193,8 +193,9 @@ struct kx_worker_config {
 	const struct kx_auth_principals *principals; /**< as in struct kx_broker_config */
 	struct kx_audit *audit;			     /**< this lcore's, or NULL */
 	uint64_t boot_id;
-	uint64_t *next_producer_id;
-	struct kx_quotas *quotas; /**< shared by all; NULL: none */
+	struct kx_quotas *quotas;	      /**< shared by all; NULL: none */
+	struct kx_producer_ids *producer_ids; /**< shared by the workers, as is the fence */
+	struct kx_fence *fence;
 	uint8_t *log_memory;
 	uint64_t log_memory_bytes;
 	uint64_t sent_flag;	   /**< mbuf flag to set on what is given to a TX queue; 0: none */

@@ -113,42 +113,63 @@ struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count)
 	return rig_new_slices(ini, lcore_index, lcore_count, UINT32_MAX);
 }
 
-struct rig *rig_new_slices(
-	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
+static void broker_new(struct rig *r, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
 {
-	struct rig *r = calloc(1, sizeof(*r));
-	struct kx_broker_config config = {0};
-
-	r->conf = load(ini);
-	r->now_ns = 1000000000;
-	r->room = 1024;
-	r->producer_id = 100;
-	assert_int_equal(kx_auth_secrets_init(&r->secrets), 0);
-	assert_int_equal(kx_audit_create(&r->audit), 0);
-	assert_int_equal(posix_memalign((void **)&r->log_memory, r->conf->memory.extent_bytes,
-				 r->conf->memory.log_bytes),
-		0);
-	assert_int_equal(posix_memalign((void **)&r->offsets, KX_CACHE_LINE,
-				 r->conf->partition_count * sizeof(*r->offsets)),
-		0);
-	memset(r->offsets, 0, r->conf->partition_count * sizeof(*r->offsets));
-	config = (struct kx_broker_config){.conf = r->conf,
+	struct kx_broker_config config = {.conf = r->conf,
 		.lcore_index = lcore_index,
 		.lcore_count = lcore_count,
 		.boot_id = 77,
 		.secrets = &r->secrets,
-		.audit = r->audit,
 		.transport = {&rig_ops, r},
-		.log_memory = r->log_memory,
 		.log_memory_bytes = r->conf->memory.log_bytes,
 		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
 		.rx_buffer_frames = 1024,
 		.offsets = r->offsets,
 		.ledger = &r->ledger,
-		.next_producer_id = &r->producer_id,
+		.producer_ids = r->ids,
+		.fence = r->fence,
 		.cut_min_bytes = 512,
 		.slice_min_bytes = slice_min_bytes};
+
+	r->now_ns = 1000000000;
+	r->room = 1024;
+	assert_int_equal(kx_audit_create(&r->audit), 0);
+	config.audit = r->audit;
+	assert_int_equal(posix_memalign((void **)&r->log_memory, r->conf->memory.extent_bytes,
+				 r->conf->memory.log_bytes),
+		0);
+	config.log_memory = r->log_memory;
 	assert_int_equal(kx_broker_create(&config, &r->broker), 0);
+}
+
+struct rig *rig_new_slices(
+	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	r->conf = load(ini);
+	assert_int_equal(kx_producer_ids_create(r->conf->sessions.max_producer_ids, 77, &r->ids), 0);
+	assert_int_equal(kx_fence_create(&r->fence), 0);
+	assert_int_equal(kx_auth_secrets_init(&r->secrets), 0);
+	assert_int_equal(posix_memalign((void **)&r->offsets, KX_CACHE_LINE,
+				 r->conf->partition_count * sizeof(*r->offsets)),
+		0);
+	memset(r->offsets, 0, r->conf->partition_count * sizeof(*r->offsets));
+	broker_new(r, lcore_index, lcore_count, slice_min_bytes);
+	return r;
+}
+
+struct rig *rig_new_peer(struct rig *first, uint32_t lcore_index, uint32_t lcore_count)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	r->peer = true;
+	r->conf = first->conf;
+	r->ids = first->ids;
+	r->fence = first->fence;
+	r->secrets = first->secrets;
+	r->offsets = first->offsets;
+	broker_new(r, lcore_index, lcore_count, UINT32_MAX);
 	return r;
 }
 
@@ -167,9 +188,13 @@ void rig_free(struct rig *r)
 	kx_broker_destroy(r->broker);
 	rig_forget(r);
 	kx_audit_destroy(r->audit);
-	kx_conf_free(r->conf);
 	free(r->log_memory);
-	free(r->offsets);
+	if (!r->peer) {
+		kx_producer_ids_destroy(r->ids);
+		kx_fence_destroy(r->fence);
+		kx_conf_free(r->conf);
+		free(r->offsets);
+	}
 	free(r);
 }
 
@@ -222,9 +247,9 @@ unsigned int rig_count(struct rig *r, uint8_t type)
 
 /* ---- sessions */
 
-struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
+enum kx_drop rig_auth(
+	struct rig *r, uint8_t host, uint16_t port, const struct kx_auth *wish, struct rig_session *s)
 {
-	struct rig_session s = {.rig = r, .next_pkt = 1, .floor_pkt = 1};
 	uint64_t buf[KX_HELLO_BYTES / 8] = {0};
 	uint8_t *frame = (uint8_t *)buf;
 	struct kx_hello *hello;
@@ -232,37 +257,54 @@ struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
 	const struct kx_cookie *cookie;
 	char text[32];
 
+	*s = (struct rig_session){.rig = r, .next_pkt = 1, .floor_pkt = 1};
 	snprintf(text, sizeof(text), "10.0.0.%u", host);
-	assert_int_equal(kx_addr_parse(text, port, &s.addr), 0);
+	assert_int_equal(kx_addr_parse(text, port, &s->addr), 0);
 	rig_forget(r);
 	hello = (struct kx_hello *)kx_frame_begin(frame, KX_HELLO, 0, 0, 0, 0);
 	memset(hello->client_nonce, host, KX_NONCE_BYTES);
 	memcpy(hello->client_nonce + 1, &port, 2);
 	hello->version_min = hello->version_max = KX_WIRE_VERSION;
 	kx_frame_seal(frame, sizeof(buf));
-	assert_int_equal(rig_rx(r, frame, sizeof(buf), &s.addr, 0), KX_DROP_NONE);
+	assert_int_equal(rig_rx(r, frame, sizeof(buf), &s->addr, 0), KX_DROP_NONE);
 	assert_int_equal(rig_count(r, KX_COOKIE), 1);
 	assert_true(r->sent[0].bytes <= sizeof(buf));
 	cookie = rig_body(rig_find(r, KX_COOKIE, 0));
 
 	memset(buf, 0, sizeof(buf));
 	auth = (struct kx_auth *)kx_frame_begin(frame, KX_AUTH, 0, 0, 0, 0);
+	*auth = *wish;
 	memcpy(auth->client_nonce, cookie->client_nonce, KX_NONCE_BYTES);
 	memcpy(auth->cookie, cookie->cookie, KX_COOKIE_BYTES);
 	memcpy(auth->broker_nonce, cookie->broker_nonce, KX_NONCE_BYTES);
-	auth->method = KX_AUTH_NONE;
 	auth->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
 	kx_frame_seal(frame, sizeof(buf));
+	memcpy(s->auth_frame, frame, sizeof(buf));
 	rig_forget(r);
-	assert_int_equal(rig_rx(r, frame, sizeof(buf), &s.addr, 0), KX_DROP_NONE);
+	return rig_rx(r, frame, sizeof(buf), &s->addr, 0);
+}
+
+void rig_accepted(struct rig_session *s)
+{
+	struct rig *r = s->rig;
+
 	assert_int_equal(rig_count(r, KX_ACCEPT), 1);
-	assert_true(r->sent[0].bytes <= sizeof(buf));
-	memcpy(&s.accept, rig_body(rig_find(r, KX_ACCEPT, 0)), sizeof(s.accept));
-	s.conn_id = s.accept.conn_id;
-	s.producer_id = s.accept.producer_id;
-	s.producer_epoch = s.accept.producer_epoch;
-	s.limit_pkt = s.accept.limit_pkt;
-	s.limit_bytes = s.accept.limit_bytes;
+	assert_true(r->sent[0].bytes <= KX_HELLO_BYTES);
+	memcpy(&s->accept, rig_body(rig_find(r, KX_ACCEPT, 0)), sizeof(s->accept));
+	s->conn_id = s->accept.conn_id;
+	s->producer_id = s->accept.producer_id;
+	s->producer_epoch = s->accept.producer_epoch;
+	s->limit_pkt = s->accept.limit_pkt;
+	s->limit_bytes = s->accept.limit_bytes;
+}
+
+struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
+{
+	const struct kx_auth wish = {.method = KX_AUTH_NONE};
+	struct rig_session s;
+
+	assert_int_equal(rig_auth(r, host, port, &wish, &s), KX_DROP_NONE);
+	rig_accepted(&s);
 	rig_turn(r, 1000);
 	rig_forget(r);
 	return s;

@@ -22,13 +22,15 @@ struct rig {
 	struct kx_broker *broker;
 	struct kx_audit *audit;
 	uint8_t *log_memory;
-	uint64_t producer_id;
+	struct kx_producer_ids *ids;
+	struct kx_fence *fence;
 	uint64_t now_ns;
 	unsigned int room;	 /* frames the port takes a turn */
 	unsigned int rx_buffers; /* received buffers the broker forwarded */
 	unsigned int no_buffers; /* the next allocations fail, and are charged as the worker does */
 	struct rig_sent sent[RIG_SENT_MAX];
 	unsigned int sent_count;
+	bool peer; /* of another rig, which owns what data lcores share */
 };
 /* A client's session as its frames need it. */
 struct rig_session {
@@ -40,12 +42,15 @@ struct rig_session {
 	uint8_t blocked;
 	uint64_t limit_pkt, limit_bytes, used_bytes; /* credit, for tests that keep it */
 	struct kx_accept accept;
+	uint64_t auth_frame[KX_HELLO_BYTES / 8]; /* as sent: to send it again */
 };
 
 struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count);
 /* The same; deliveries of at least slice_min_bytes leave as slices of log memory. */
 struct rig *rig_new_slices(
 	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes);
+/* Another data lcore of the same broker; freed before the first. */
+struct rig *rig_new_peer(struct rig *first, uint32_t lcore_index, uint32_t lcore_count);
 void rig_free(struct rig *r);
 /* Give one frame in (copied to an exact-size buffer), run no poll. The reason it was dropped for, or
  * KX_DROP_NONE. */
@@ -64,6 +69,12 @@ unsigned int rig_count(struct rig *r, uint8_t type);
 
 /* HELLO, COOKIE, AUTH, ACCEPT from address 10.0.0.<host>:<port>. */
 struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port);
+/* The same, wishing what `wish` says (method, ticket, producer_id). The broker's answer is what was sent:
+ * ACCEPT, REFUSE, or nothing yet. The reason AUTH was dropped for. */
+enum kx_drop rig_auth(
+	struct rig *r, uint8_t host, uint16_t port, const struct kx_auth *wish, struct rig_session *s);
+/* Take ACCEPT, which has come: the session can be used. */
+void rig_accepted(struct rig_session *s);
 /* Send a frame of a session; seals it. */
 enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uint32_t body_bytes);
 /* A PRODUCE with one batch of `records` values of 64 bytes, pkt_no 0: the next one. */

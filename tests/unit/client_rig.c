@@ -249,6 +249,10 @@ static void brokers_up(struct net *net)
 	memset(net->offsets, 0, net->conf->partition_count * sizeof(*net->offsets));
 	memset(net->ledgers, 0, sizeof(net->ledgers));
 	net->boot_id++;
+	assert_int_equal(
+		kx_producer_ids_create(net->ids_count != 0 ? net->ids_count : 1024, net->boot_id, &net->ids),
+		0);
+	assert_int_equal(kx_fence_create(&net->fence), 0);
 	for (uint32_t i = 0; i < net->lcore_count; i++) {
 		struct kx_broker_config config = {.conf = net->conf,
 			.lcore_index = i,
@@ -262,7 +266,8 @@ static void brokers_up(struct net *net)
 			.rx_buffer_frames = 1024,
 			.offsets = net->offsets,
 			.ledger = &net->ledgers[i],
-			.next_producer_id = &net->producer_id,
+			.producer_ids = net->ids,
+			.fence = net->fence,
 			.cut_min_bytes = 512,
 			.slice_min_bytes = UINT32_MAX};
 
@@ -277,6 +282,8 @@ static void brokers_down(struct net *net)
 		assert_int_equal(kx_ledger_tx_open(&net->ledgers[i]), 0);
 		kx_broker_destroy(net->brokers[i]);
 	}
+	kx_producer_ids_destroy(net->ids);
+	kx_fence_destroy(net->fence);
 }
 
 void net_restart_broker(struct net *net)
@@ -299,7 +306,6 @@ struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t se
 	net->now_ns = 1000000000;
 	net->delay_ns = 20000;
 	net->boot_id = 76;
-	net->producer_id = 100;
 	assert_int_equal(kx_auth_secrets_init(&net->secrets), 0);
 	net->offsets = aligned_alloc(KX_CACHE_LINE, net->conf->partition_count * sizeof(*net->offsets));
 	for (uint32_t i = 0; i < lcores; i++) {

@@ -57,7 +57,10 @@ struct net {
 	struct node lcores[NET_LCORES_MAX], hubs[NET_HUBS_MAX];
 	struct kx_hub *hub[NET_HUBS_MAX];
 	uint32_t lcore_count, hub_count;
-	uint64_t boot_id, producer_id;
+	uint64_t boot_id;
+	struct kx_producer_ids *ids;
+	struct kx_fence *fence;
+	uint32_t ids_count; /* of the next start; 0: 1024 */
 	struct kx_conf *conf;
 	struct kx_auth_secrets secrets;
 	struct kx_partition_offsets *offsets;

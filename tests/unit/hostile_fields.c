@@ -148,13 +148,26 @@ const struct hostile_field hostile_fields[] = {
 	{KX_CREDIT, "limit_bytes", NEXT(kx_receipt, kx_credit_entry, limit_bytes), 0, U64, NONE},
 	{KX_CREDIT, "done_offset", NEXT(kx_receipt, kx_credit_entry, done_offset), 0, 2, FIELD},
 
+	{KX_RESUME, "boot_id", BODY(kx_resume, boot_id), 1, U64, FIELD},
+	{KX_RESUME, "producer_id", BODY(kx_resume, producer_id), 1, U64, FIELD},
+	{KX_RESUME, "producer_epoch", BODY(kx_resume, producer_epoch), 0, U32, NONE},
+	{KX_RESUME, "request_id", BODY(kx_resume, request_id), 0, U32, NONE},
+	{KX_RESUME, "entry_count", BODY(kx_resume, entry_count), 1, 1, LENGTH},
+	{KX_RESUME, "zero", BODY(kx_resume, zero), 0, 0, FIELD},
+	{KX_RESUME, "partition", NEXT(kx_resume, kx_resume_entry, partition), 0, U32, NONE},
+	{KX_RESUME, "log_epoch", NEXT(kx_resume, kx_resume_entry, log_epoch), 0, U32, NONE},
+	{KX_RESUME, "next_seq", NEXT(kx_resume, kx_resume_entry, next_seq), 0, U64, NONE},
+	{KX_RESUME, "next_offset", NEXT(kx_resume, kx_resume_entry, next_offset), 0, U64, NONE},
+	{KX_RESUME, "level", NEXT(kx_resume, kx_resume_entry, level), KX_MEMORY, KX_REPLICATED, FIELD},
+	{KX_RESUME, "entry zero", NEXT(kx_resume, kx_resume_entry, zero), 0, 0, FIELD},
+
 	{KX_PATH_RESPONSE, "token", BODY(kx_path_token, token), 0, U64, NONE},
 };
 const unsigned int hostile_field_count = KX_DIM(hostile_fields);
 
 const uint8_t hostile_types[] = {KX_HELLO, KX_AUTH, KX_CLOSE, KX_PING, KX_HEARTBEAT, KX_METADATA_REQ,
 	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK,
-	KX_CREDIT, KX_PATH_RESPONSE};
+	KX_CREDIT, KX_RESUME, KX_PATH_RESPONSE};
 const unsigned int hostile_type_count = KX_DIM(hostile_types);
 
 /* ---- valid frames */
@@ -258,6 +271,21 @@ static uint32_t build_credit(uint8_t *at)
 	return put(at, &b, sizeof(b));
 }
 
+static uint32_t build_resume(const struct rig_session *s, uint8_t *at)
+{
+	struct {
+		struct kx_resume b;
+		struct kx_resume_entry e;
+	} b = {{.boot_id = s->accept.boot_id,
+		       .producer_id = s->producer_id,
+		       .producer_epoch = s->producer_epoch,
+		       .request_id = 4,
+		       .entry_count = 1},
+		{.partition = HOSTILE_PARTITION, .level = KX_MEMORY}};
+
+	return put(at, &b, sizeof(b));
+}
+
 static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
 {
 	switch (type) {
@@ -292,6 +320,8 @@ static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
 		return build_nak(s, at);
 	case KX_CREDIT:
 		return build_credit(at);
+	case KX_RESUME:
+		return build_resume(s, at);
 	case KX_PATH_RESPONSE:
 		return put(at, &(struct kx_path_token){{1}}, sizeof(struct kx_path_token));
 	default:

@@ -194,7 +194,7 @@ static const struct change changes[] = {
 	{"ping", HDR(type), 0, KX_DROP_FRAME_TYPE},
 	{"ping", HDR(type), 0x0b, KX_DROP_FRAME_TYPE},
 	{"ping", HDR(type), 0x2c, KX_DROP_FRAME_TYPE},
-	{"ping", HDR(type), 0x30, KX_DROP_FRAME_TYPE},
+	{"ping", HDR(type), 0x32, KX_DROP_FRAME_TYPE},
 	{"ping", HDR(type), 0xff, KX_DROP_FRAME_TYPE},
 	{"ping", HDR(flags), KX_FLAG_MAC, KX_DROP_FRAME_FLAGS},
 	{"ping", HDR(flags), KX_FLAG_AEAD, KX_DROP_FRAME_FLAGS},
@@ -349,6 +349,21 @@ static const struct change changes[] = {
 	{"credit", AFTER(kx_receipt, kx_credit_entry, zero), 1, FIELD},
 	{"credit", AFTER(kx_receipt, kx_credit_entry, done_offset), 70000, KX_DROP_NONE},
 	{"credit", AFTER(kx_receipt, kx_credit_entry, done_offset), 70001, FIELD},
+	{"resume", BODY_AT(kx_resume, boot_id), 0, FIELD},
+	{"resume", BODY_AT(kx_resume, producer_id), 0, FIELD},
+	{"resume", BODY_AT(kx_resume, zero), 1, FIELD},
+	{"resume", BODY_AT(kx_resume, entry_count), 0, LENGTH},
+	{"resume", BODY_AT(kx_resume, entry_count), 3, LENGTH},
+	{"resume", BODY_AT(kx_resume, entry_count), UINT32_MAX, LENGTH},
+	{"resume", BODY_AT(kx_resume, entry_count), 0, SHORT, -64},
+	{"resume", AFTER(kx_resume, kx_resume_entry, level), 0, FIELD},
+	{"resume", AFTER(kx_resume, kx_resume_entry, level), KX_REPLICATED, KX_DROP_NONE},
+	{"resume", AFTER(kx_resume, kx_resume_entry, level), KX_REPLICATED + 1, FIELD},
+	{"resume", AFTER(kx_resume, kx_resume_entry, zero), 1, FIELD},
+	{"resumed", BODY_AT(kx_resumed, entry_count), 2, LENGTH},
+	{"resumed", BODY_AT(kx_resumed, entry_count), 0, SHORT, -72},
+	{"resumed", AFTER(kx_resumed, kx_resumed_entry, code), KX_CODE_UNKNOWN_FATE, FIELD},
+	{"resumed", AFTER(kx_resumed, kx_resumed_entry, code), KX_CODE_LOST, KX_DROP_NONE},
 	{"heartbeat_client", BODY_AT(kx_receipt, entry_count), 1, LENGTH},
 	{"heartbeat_client", BODY_AT(kx_receipt, entry_count), 1, FIELD, 16},
 	{"heartbeat_broker", AFTER(kx_receipt, kx_heartbeat_entry, sub_id), 0, FIELD},
@@ -455,6 +470,18 @@ static void most_entries(void **state)
 		kx_frame_seal(frame, bytes);
 		assert_reason(check(frame, bytes, KX_FROM_BROKER),
 			n > KX_ENTRIES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, "nak");
+	}
+	for (uint32_t n = KX_ENTRIES_MAX; n <= KX_ENTRIES_MAX + 1; n++) {
+		bytes = repeat_entries("resume", 32 + sizeof(struct kx_resume),
+			sizeof(struct kx_resume_entry), n, 32 + offsetof(struct kx_resume, entry_count), 4);
+		kx_frame_seal(frame, bytes);
+		assert_reason(check(frame, bytes, KX_FROM_CLIENT),
+			n > KX_ENTRIES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, "resume");
+		bytes = repeat_entries("resumed", 32 + sizeof(struct kx_resumed),
+			sizeof(struct kx_resumed_entry), n, 32 + offsetof(struct kx_resumed, entry_count), 4);
+		kx_frame_seal(frame, bytes);
+		assert_reason(check(frame, bytes, KX_FROM_BROKER),
+			n > KX_ENTRIES_MAX ? KX_DROP_FRAME_FIELD : KX_DROP_NONE, "resumed");
 	}
 	for (uint32_t n = KX_ACK_RANGES_MAX; n <= KX_ACK_RANGES_MAX + 1; n++) {
 		bytes = repeat_entries("rx_ack", receipt_end, sizeof(struct kx_ack_range), n,
@@ -575,7 +602,7 @@ static void names(void **state)
 	assert_string_equal(kx_frame_type_name(KX_PRODUCE), "PRODUCE");
 	assert_string_equal(kx_frame_type_name(KX_CREDIT), "CREDIT");
 	assert_string_equal(kx_frame_type_name(0), "?");
-	assert_string_equal(kx_frame_type_name(0x30), "?");
+	assert_string_equal(kx_frame_type_name(0x32), "?");
 	assert_string_equal(kx_frame_type_name(255), "?");
 	assert_string_equal(kx_code_text(KX_CODE_OK), "ok");
 	assert_string_equal(kx_code_text(KX_CODE_SUB_UNKNOWN), "unknown subscription");

@@ -25,7 +25,8 @@ struct world {
 	struct kx_tsc_clock clock;
 	struct kx_auth_secrets secrets;
 	struct kx_partition_offsets *offsets;
-	uint64_t next_producer_id;
+	struct kx_producer_ids *producer_ids;
+	struct kx_fence *fence;
 	uint8_t *log[2];
 	struct kx_worker *w[2];
 };
@@ -72,7 +73,8 @@ static void open_worker(struct world *t, uint32_t i)
 		.ports = &pc,
 		.secrets = &t->secrets,
 		.boot_id = 7,
-		.next_producer_id = &t->next_producer_id,
+		.producer_ids = t->producer_ids,
+		.fence = t->fence,
 		.log_memory_bytes = t->conf->memory.log_bytes,
 		.log_iova = RTE_BAD_IOVA,
 		.rx_buffer_frames = 256,
@@ -94,7 +96,8 @@ static void open_world(struct world *t)
 	size_t bytes;
 
 	memset(t, 0, sizeof(*t));
-	t->next_producer_id = 1;
+	assert_int_equal(kx_producer_ids_create(64, 7, &t->producer_ids), 0);
+	assert_int_equal(kx_fence_create(&t->fence), 0);
 	assert_int_equal(kx_conf_load_memory("t.ini", ini, sizeof(ini) - 1, &t->conf, NULL), 0);
 	bytes = t->conf->partition_count * sizeof(*t->offsets);
 	t->offsets = aligned_alloc(KX_CACHE_LINE, bytes);
@@ -143,6 +146,8 @@ static void close_world(struct world *t)
 	rte_ring_free(t->out);
 	rte_mempool_free(t->pool);
 	free(t->offsets);
+	kx_producer_ids_destroy(t->producer_ids);
+	kx_fence_destroy(t->fence);
 	kx_conf_free(t->conf);
 }
 

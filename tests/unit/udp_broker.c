@@ -25,7 +25,9 @@ struct lcore {
 static struct lcore lcores[LCORES_MAX];
 static struct kx_partition_offsets *offsets;
 static struct kx_auth_secrets secrets;
-static uint64_t producer_id = 1, boot_id;
+static struct kx_producer_ids *producer_ids;
+static struct kx_fence *fence;
+static uint64_t boot_id;
 
 static int lcore_open(struct lcore *l, const struct kx_conf *conf, uint32_t i, uint32_t n, uint16_t port)
 {
@@ -40,7 +42,8 @@ static int lcore_open(struct lcore *l, const struct kx_conf *conf, uint32_t i, u
 		.rx_buffer_frames = 1024,
 		.offsets = offsets,
 		.ledger = &l->ledger,
-		.next_producer_id = &producer_id,
+		.producer_ids = producer_ids,
+		.fence = fence,
 		.cut_min_bytes = 512,
 		.slice_min_bytes = UINT32_MAX};
 	char local[32];
@@ -87,7 +90,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", errs->text[0]);
 		return 2;
 	}
-	if (kx_auth_secrets_init(&secrets) != 0 || kx_random_bytes(&boot_id, sizeof(boot_id)) != 0)
+	if (kx_auth_secrets_init(&secrets) != 0 || kx_random_bytes(&boot_id, sizeof(boot_id)) != 0 ||
+		kx_producer_ids_create(1024, boot_id, &producer_ids) != 0 || kx_fence_create(&fence) != 0)
 		return 1;
 	offsets = aligned_alloc(KX_CACHE_LINE, conf->partition_count * sizeof(*offsets));
 	memset(offsets, 0, conf->partition_count * sizeof(*offsets));

@@ -542,6 +542,32 @@ static size_t credit(uint8_t *data)
 	return whole(data, KX_CREDIT, 0, &b, sizeof(b));
 }
 
+static size_t resume(uint8_t *data)
+{
+	struct {
+		struct kx_resume b;
+		struct kx_resume_entry e[2];
+	} b = {{.boot_id = BOOT,
+		       .producer_id = 0xabcdef,
+		       .producer_epoch = 3,
+		       .request_id = 82,
+		       .entry_count = 2},
+		{{6, 2, 4000, 70000, KX_MEMORY, 0}, {7, 2, 4001, 70001, KX_MEMORY, 0}}};
+
+	return whole(data, KX_RESUME, 0, &b, sizeof(b));
+}
+
+static size_t resumed(uint8_t *data)
+{
+	struct {
+		struct kx_resumed b;
+		struct kx_resumed_entry e[3];
+	} b = {{82, 3},
+		{{6, KX_CODE_OK, 4017, 70017}, {7, KX_CODE_LOST, 0, 0}, {8, KX_CODE_UNKNOWN_FATE, 0, 0}}};
+
+	return whole(data, KX_RESUMED, 0, &b, sizeof(b));
+}
+
 static size_t path(uint8_t *data, enum kx_frame_type type)
 {
 	struct kx_path_token b;
@@ -610,6 +636,8 @@ const struct wire_sample wire_samples[] = {
 	BROKER(NAK, nak),
 	CLIENT(NAK, nak_client),
 	CLIENT(CREDIT, credit),
+	CLIENT(RESUME, resume),
+	BROKER(RESUMED, resumed),
 	BROKER(PATH_CHALLENGE, path_challenge),
 	CLIENT(PATH_RESPONSE, path_response),
 };

@@ -138,7 +138,7 @@ TYPES = {
     'TOPICS': 0x13, 'SUBSCRIBE': 0x14, 'SUBSCRIBED': 0x15, 'UNSUBSCRIBE': 0x16, 'UNSUBSCRIBED': 0x17,
     'NOTICE': 0x18, 'NOT_OWNER': 0x19, 'PRODUCE_REFUSED': 0x1A, 'PRODUCE': 0x20, 'DELIVER': 0x21,
     'PRODUCE_FRAG': 0x22, 'DELIVER_FRAG': 0x23, 'RX_ACK': 0x28, 'COMMIT_ACK': 0x29, 'NAK': 0x2A, 'CREDIT': 0x2B,
-    'PATH_CHALLENGE': 0x34, 'PATH_RESPONSE': 0x35,
+    'RESUME': 0x30, 'RESUMED': 0x31, 'PATH_CHALLENGE': 0x34, 'PATH_RESPONSE': 0x35,
 }
 CONN = 0x1122334455667788
 PKT = 1000
@@ -329,6 +329,11 @@ def vectors():
         '<IIQQ', SUB, 1, 70000, 70016) + struct.pack('<IIQII', SUB, 2, 70017, 600, 1200)))
     add('credit', CLIENT, 'CREDIT, two subscriptions', frame('CREDIT', receipt(entries=2) + b''.join(
         struct.pack('<IIQQQ', SUB + i, 0, 70000 + i, 1 << 24, 69990 + i) for i in range(2))))
+    add('resume', CLIENT, 'RESUME, two partitions', frame('RESUME', struct.pack(
+        '<QQIIII', BOOT, 0xABCDEF, 3, 82, 2, 0) + b''.join(
+            struct.pack('<IIQQII', 6 + i, 2, 4000 + i, 70000 + i, 1, 0) for i in range(2))))
+    add('resumed', BROKER, 'RESUMED, stored so far, lost, unknown', frame('RESUMED', struct.pack('<II', 82, 3) + b''.join(
+        struct.pack('<IIQQ', *entry) for entry in ((6, 0, 4017, 70017), (7, 18, 0, 0), (8, 19, 0, 0)))))
     add('path_challenge', BROKER, 'PATH_CHALLENGE', frame('PATH_CHALLENGE', run(0x60, 32)))
     add('path_response', CLIENT, 'PATH_RESPONSE', frame('PATH_RESPONSE', run(0x60, 32)))
     return out

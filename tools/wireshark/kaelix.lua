@@ -20,7 +20,7 @@ local TYPES = {
   [0x16] = "UNSUBSCRIBE", [0x17] = "UNSUBSCRIBED", [0x18] = "NOTICE", [0x19] = "NOT_OWNER",
   [0x1a] = "PRODUCE_REFUSED", [0x20] = "PRODUCE", [0x21] = "DELIVER", [0x22] = "PRODUCE_FRAG",
   [0x23] = "DELIVER_FRAG", [0x28] = "RX_ACK", [0x29] = "COMMIT_ACK", [0x2a] = "NAK", [0x2b] = "CREDIT",
-  [0x34] = "PATH_CHALLENGE", [0x35] = "PATH_RESPONSE",
+  [0x30] = "RESUME", [0x31] = "RESUMED", [0x34] = "PATH_CHALLENGE", [0x35] = "PATH_RESPONSE",
 }
 
 local ENUMS = {
@@ -79,6 +79,10 @@ local STRUCTS = {
   notice = "code:u32=notice log_epoch:u32 offset:u64",
   not_owner = "pkt_no:u64 partition:u32 owner_port:u16 zero:z2",
   produce_refused = "pkt_no:u64 partition:u32 code:u32=code first_seq:u64 detail:u64",
+  resume = "boot_id:x64 producer_id:x64 producer_epoch:u32 request_id:u32 entry_count:u32 zero:z4",
+  resume_entry = "partition:u32 log_epoch:u32 next_seq:u64 next_offset:u64 level:u32=durability zero:z4",
+  resumed = "request_id:u32 entry_count:u32",
+  resumed_entry = "partition:u32 code:u32=code next_seq:u64 next_offset:u64",
   frag = "partition:u32 batch_bytes:u32 frag_offset:u32 frag_bytes:u32 first:u64 frag_crc:u32 part_bytes:u32",
   batch_hdr = "header_crc:u32 log_epoch:u32 base_offset:u64 append_time_ns:u64 data_crc:u32 batch_bytes:u32 format:u8 " ..
     "attrs:u8 record_count:u16 partition:u32 producer_id:x64 producer_epoch:u32 zero:z4 first_seq:u64 stream_key:x64",
@@ -117,6 +121,8 @@ local BODIES = {
   COMMIT_ACK = {"receipt", entries = "commit_entry", count = "entry_count"},
   NAK = {"nak", entries = "nak_entry", count = "entry_count"},
   CREDIT = {"receipt", entries = "credit_entry", count = "entry_count"},
+  RESUME = {"resume", entries = "resume_entry", count = "entry_count"},
+  RESUMED = {"resumed", entries = "resumed_entry", count = "entry_count"},
   PATH_CHALLENGE = {"path_token"},
   PATH_RESPONSE = {"path_token"},
 }
