@@ -131,10 +131,10 @@ static void queue_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t srtt_ns, uint
  */
 static bool too_many(const struct kx_cc *cc, uint32_t all)
 {
-	uint32_t share = cc->on && !cc->start ? 2 * KX_CC_LOSS_SHARE : KX_CC_LOSS_SHARE;
+	uint32_t share = cc->on && !cc->start ? KX_CC_LOSS_SHARE * 3 / 2 : KX_CC_LOSS_SHARE;
 
-	return (all >= KX_CC_LOSS_PKTS && cc->lost > all / share) || (all >= 128 && cc->lost > all / 7) ||
-		(all >= 64 && cc->lost > all / 4);
+	return (all >= KX_CC_LOSS_PKTS && cc->lost > all / share) || (all >= 128 && cc->lost > all / 5) ||
+		(all >= 64 && cc->lost > all / 3);
 }
 
 static void losses_seen(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)

@@ -393,7 +393,7 @@ void kx_rtt_named(struct kx_rtt *r);
 
 #define KX_RETX_SHARE 10   /**< one repair for so many packets that arrived */
 #define KX_RETX_DEPTH 1024 /**< repairs that may be saved up: a tenth of the last 10240 packets */
-#define KX_RETX_FLOOR 4	   /**< repairs in a probe time-out that need no goodput */
+#define KX_RETX_FLOOR 8	   /**< repairs in a probe time-out that need no goodput */
 
 /**
  * Token bucket of what is sent again in one direction of a session: at most a tenth of what recently
@@ -436,7 +436,7 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
 #define KX_CC_NOISE_NS	   UINT64_C(1000000)   /**< a round trip longer by this is the ends' own business */
 #define KX_CC_PERSIST_NS   UINT64_C(100000000) /**< a queue that stands for so long is congestion */
 #define KX_CC_LOSS_PKTS	   512		       /**< losses are counted over so many packets */
-#define KX_CC_LOSS_SHARE   12		       /**< more than one in so many of them is congestion */
+#define KX_CC_LOSS_SHARE   8		       /**< more than one in so many of them is congestion */
 #define KX_CC_WINDOW_MIN   4
 #define KX_CC_WINDOW_START 64
 #define KX_CC_WINDOW_MAX   KX_TXWIN_PKTS /**< a window of this size is none: the control ends */
@@ -445,7 +445,7 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
  * Congestion response of one direction of a session. Off while there is none: then kx_cc_may() is one branch
  * for a packet, and kx_cc_acked() a few for a receipt. On: at most `window_pkts` packets are under way, and
  * they leave in portions of an eighth of a round trip. It comes on when round trips stay longer than the
- * shortest by twice the noise, and than twice the shortest, for KX_CC_PERSIST_NS, or more than a twelfth of
+ * shortest by twice the noise, and than twice the shortest, for KX_CC_PERSIST_NS, or more than an eighth of
  * the packets are lost: independent losses of a few per cent are none of its business. A session begins with
  * it on, the window doubling with each round trip in which it was used up and no queue was seen.
  *

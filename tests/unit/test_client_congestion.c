@@ -218,15 +218,16 @@ static void test_a_shallow_queue(void **state)
 		struct result r = through(&w);
 
 		assert_true(r.goodput >= 0.85);
-		assert_true(r.dropped * 10 < r.passed);
+		assert_true(r.dropped * 6 < r.passed);
 	}
 }
 
 static void test_random_loss_is_no_congestion(void **state)
 {
 	(void)state;
-	for (uint32_t loss = 10; loss <= 30; loss += 20) {
-		struct scene sc = scene_new(1, loss, 1 * MS);
+	for (uint32_t i = 0; i < 6; i++) {
+		uint32_t loss = 10 + 20 * (i % 3); /* 1, 3, 5 % */
+		struct scene sc = scene_new(1, i + 1, i < 3 ? 1 * MS : 20 * MS);
 
 		sc.net->loss = loss;
 		stream_open(&sc, 0);
@@ -281,7 +282,7 @@ static bool count_filter(struct net *net, const struct flight *f, const struct k
 }
 
 /* Half of everything is lost for a second. What is sent again keeps to its budget: a tenth of what arrived,
- * what was saved up before, and four a probe time-out (of at least 1 ms). */
+ * what was saved up before, and eight a probe time-out (of at least 1 ms). */
 static void test_a_storm_does_not_multiply_the_traffic(void **state)
 {
 	struct scene sc = scene_new(1, 6, MS / 50);
