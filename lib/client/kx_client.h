@@ -225,8 +225,8 @@ struct kx_client_opts {
 	uint64_t connect_timeout_ns; /**< until KX_EVENT_CONNECT_FAILED; 0: 5 s */
 	uint64_t producer_id;	     /**< go on as this producer, of an earlier client of the same principal
 					(kx_client_info): it gets a new epoch, and whoever still has an older one is
-					fenced. 0: a new        id. kx_client_info.taken_over says whether the broker
-					knew        it */
+					fenced. 0: a new id. kx_client_info.taken_over says whether the broker
+					knew it */
 	bool no_reconnect;	     /**< true: after a session ended, or could not be set up, stay down */
 	uint32_t channels_max;	/**< data lcores of the broker that can be used at once, 1..256; 0: 4. About
 				   100 KiB  each */

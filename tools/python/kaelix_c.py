@@ -31,7 +31,8 @@ EVENT_FN = CFUNCTYPE(None, c_void_p, POINTER(kx_event))
 
 class kx_client_opts(Structure):
     _fields_ = [("broker", kx_addr), ("principal", c_char_p), ("key", c_void_p), ("key_bytes", c_uint32),
-                ("protect", c_int), ("connect_timeout_ns", c_uint64), ("no_reconnect", c_bool), ("channels_max", c_uint32), ("producers_max", c_uint32),
+                ("protect", c_int), ("connect_timeout_ns", c_uint64), ("producer_id", c_uint64), ("no_reconnect", c_bool),
+                ("channels_max", c_uint32), ("producers_max", c_uint32),
                 ("consumers_max", c_uint32), ("subscriptions_max", c_uint32), ("requests_max", c_uint32),
                 ("on_event", EVENT_FN), ("user", c_void_p)]
 
@@ -42,7 +43,7 @@ class kx_client_info(Structure):
     _fields_ = [("boot_id", c_uint64), ("producer_id", c_uint64), ("producer_epoch", c_uint32),
                 ("config_generation", c_uint32), ("base_port", c_uint16), ("lcore_count", c_uint16),
                 ("first_lcore", c_uint16), ("datagram_bytes", c_uint16), ("idle_timeout_ms", c_uint32),
-                ("heartbeat_ms", c_uint32), ("durability", c_uint8), ("connected", c_bool)]
+                ("heartbeat_ms", c_uint32), ("durability", c_uint8), ("connected", c_bool), ("taken_over", c_bool)]
 
 class kx_topic_info(Structure):
     _fields_ = [("name", c_char_p), ("partition_count", c_uint32), ("durability", c_uint8), ("overrun", c_uint8)]
