@@ -98,6 +98,28 @@ head -c 1048577 /dev/zero | tr '\0' x | $cli produce -t big 2>"$dir/err"
 want 1 "a message that is too large"
 grep -q "larger than" "$dir/err" || fail "too large: $(cat "$dir/err")"
 
+head -c 1048577 /dev/zero | tr '\0' x | sed '1s/^/one\ntwo\n/; $s/$/\nfour/' >"$dir/long"
+$cli produce -t big <"$dir/long" 2>"$dir/err"
+want 1 "a line that is too long"
+grep -q "line 3: a message of 1048577 bytes: larger than" "$dir/err" || fail "the line is not named: $(cat "$dir/err")"
+before=$($cli topics -t big --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["next_offset"])')
+$cli produce -t big --too-long skip <"$dir/long" 2>"$dir/err"
+want 1 "a line that is too long is left out"
+grep -q "line 3: a message" "$dir/err" || fail "the line left out is not named: $(cat "$dir/err")"
+grep -q "1 messages were too long and not sent" "$dir/err" || fail "what was left out is not summed up"
+same "one two four" "$($cli consume -t big --from "$before" --count 3 --idle-exit 5000 | xargs)" "the others went"
+{ echo one; head -c 40000000 /dev/zero | tr '\0' x; echo; echo three; } | $cli produce -t big --too-long skip 2>"$dir/err"
+want 1 "a line that no buffer holds"
+grep -q "line 2: a message of more than" "$dir/err" || fail "such a line is not named: $(cat "$dir/err")"
+same "one three" "$($cli consume -t big --from $((before + 3)) --count 2 --idle-exit 5000 | xargs)" "around it"
+python3 -c 'import struct, sys
+out = sys.stdout.buffer
+for n in (3, 17000000, 4):
+    out.write(struct.pack("<I", n) + b"r" * n)' | $cli produce -t big -f length --too-long skip 2>"$dir/err"
+want 1 "a record that is too long"
+grep -q "record 2: a message of 17000000 bytes" "$dir/err" || fail "the record is not named: $(cat "$dir/err")"
+same "rrr rrrr" "$($cli consume -t big --from $((before + 5)) --count 2 --idle-exit 5000 | xargs)" "around the record"
+
 # Looking around.
 same "TOPIC lines four big" "$($cli topics | awk '{ print $1 }' | xargs)" "topics"
 $cli topics --json | python3 -c 'import json, sys; assert [t["partitions"] for t in json.load(sys.stdin)] == [1, 4, 1]' ||
@@ -111,6 +133,27 @@ same 3 "$($cli ping -c 3 | grep -c '3 of 3 answered, min .* avg .* max .* p99')"
 $cli topics >/dev/full 2>"$dir/err"
 want 1 "topics to a full device"
 grep -q "standard output: No space left" "$dir/err" || fail "a full device is not named: $(cat "$dir/err")"
+
+# What contradicts is refused by name.
+refused() {
+  local text=$1
+
+  shift
+  $cli "$@" 2>"$dir/err" </dev/null
+  want 2 "$*"
+  grep -q -e "$text" "$dir/err" || fail "$*: $(cat "$dir/err")"
+}
+refused "--from is no option of produce" produce -t lines --from now
+refused "--count is no option of produce" produce -t lines -c 1
+refused "--key is no option of consume" consume -t lines -k x
+refused "--json is no option of consume" consume -t lines --json
+refused "--partition is no option of topics" topics -t lines -p 0
+refused "--topic is no option of ping" ping -t lines
+refused "--interval is no option of topics" topics --interval 5
+refused "--too-long is no option of consume" consume -t lines --too-long skip
+refused "--topic is given 2 times" produce -t lines -t big
+refused "--too-long never: stop or skip" produce -t lines --too-long never
+refused "--key and --key-delimiter exclude each other" produce -t lines -k a -K :
 
 # Wrong use and no broker.
 $cli 2>/dev/null

@@ -37,6 +37,7 @@ struct cli_options {
 	uint64_t interval_ns;
 	char key_delimiter;
 	bool has_key_delimiter;
+	bool skip_too_long; /* produce: leave out what is too long and go on */
 	bool json;
 };
 

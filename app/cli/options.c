@@ -38,6 +38,10 @@ static const char usage[] =
 	"  -K, --key-delimiter C     each line is KEY C VALUE\n"
 	"  -f, --format line|length  lines, or records of a 32-bit little-endian length and that many bytes "
 	"(line)\n"
+	"      --too-long stop|skip  a message larger than the topic takes is named by its line: end there, "
+	"or leave "
+	"it out and\n"
+	"                            go on; the exit code is 1 in both cases (stop)\n"
 	"\n"
 	"consume\n"
 	"  -t, --topic NAME          topic\n"
@@ -64,7 +68,23 @@ static const char usage[] =
 	"cannot connect,\n"
 	"4 consume: --idle-exit came before --count messages.\n";
 
-enum { OPT_TIMEOUT = 256, OPT_IDLE_EXIT, OPT_JSON, OPT_INTERVAL, OPT_FRAMES, OPT_PRINCIPAL, OPT_KEY_FILE };
+enum {
+	OPT_TIMEOUT = 256,
+	OPT_IDLE_EXIT,
+	OPT_JSON,
+	OPT_INTERVAL,
+	OPT_FRAMES,
+	OPT_PRINCIPAL,
+	OPT_KEY_FILE,
+	OPT_TOO_LONG
+};
+enum { PRODUCE = 1, CONSUME = 2, TOPICS = 4, PING = 8, KEYGEN = 16, NETWORK = 15 };
+
+static const struct {
+	const char *name;
+	unsigned int bit;
+} commands[] = {
+	{"produce", PRODUCE}, {"consume", CONSUME}, {"topics", TOPICS}, {"ping", PING}, {"keygen", KEYGEN}};
 
 static const struct option long_options[] = {
 	{"broker", required_argument, NULL, 'b'},
@@ -84,8 +104,65 @@ static const struct option long_options[] = {
 	{"idle-exit", required_argument, NULL, OPT_IDLE_EXIT},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{"too-long", required_argument, NULL, OPT_TOO_LONG},
 	{NULL, 0, NULL, 0},
 };
+
+/* Whose option it is. */
+static unsigned int takers(int c)
+{
+	switch (c) {
+	case 't':
+		return PRODUCE | CONSUME | TOPICS;
+	case 'p':
+	case 'f':
+		return PRODUCE | CONSUME;
+	case 'k':
+	case 'K':
+	case OPT_TOO_LONG:
+		return PRODUCE;
+	case 'o':
+	case OPT_IDLE_EXIT:
+		return CONSUME;
+	case 'c':
+		return CONSUME | PING;
+	case OPT_JSON:
+		return TOPICS | PING;
+	case OPT_INTERVAL:
+		return PING;
+	default:
+		return NETWORK;
+	}
+}
+
+static unsigned int command_bit(const char *name)
+{
+	for (size_t i = 0; i < KX_DIM(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].bit;
+	return 0;
+}
+
+/* Every option once (but --broker), and only what the command has a use for: what contradicts is refused, not
+ * ignored. */
+static bool given_ok(const char *command, const unsigned int *given)
+{
+	unsigned int bit = command_bit(command);
+
+	for (const struct option *l = long_options; bit != 0 && l->name != NULL; l++) {
+		unsigned int times = given[l - long_options];
+
+		if (times > 1 && l->val != 'b') { /* a wrapper's, and another one */
+			cli_error("--%s is given %u times", l->name, times);
+			return false;
+		}
+		if (times > 0 && (takers(l->val) & bit) == 0) {
+			cli_error("--%s is no option of %s", l->name, command);
+			return false;
+		}
+	}
+	return true;
+}
 
 static bool number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
@@ -229,6 +306,13 @@ static bool option(struct cli_options *o, int c, const char *arg)
 	case OPT_JSON:
 		o->json = true;
 		return true;
+	case OPT_TOO_LONG:
+		o->skip_too_long = strcmp(arg, "skip") == 0;
+		if (!o->skip_too_long && strcmp(arg, "stop") != 0) {
+			cli_error("--too-long %s: stop or skip", arg);
+			return false;
+		}
+		return true;
 	default:
 		return false; /* getopt has said why */
 	}
@@ -270,6 +354,7 @@ static bool command_ok(struct cli_options *o)
 
 int cli_parse(int argc, char **argv, struct cli_options *o)
 {
+	unsigned int given[KX_DIM(long_options)] = {0};
 	int c;
 
 	*o = (struct cli_options){.broker_text = "127.0.0.1",
@@ -288,6 +373,8 @@ int cli_parse(int argc, char **argv, struct cli_options *o)
 		}
 		if (!option(o, c, optarg))
 			return EXIT_USAGE;
+		for (size_t i = 0; long_options[i].name != NULL; i++)
+			given[i] += long_options[i].val == c;
 	}
 	if (optind + 2 == argc && strcmp(argv[optind], "keygen") == 0)
 		o->file = argv[optind + 1];
@@ -300,7 +387,7 @@ int cli_parse(int argc, char **argv, struct cli_options *o)
 		return EXIT_USAGE;
 	}
 	o->command = argv[optind];
-	if (!command_ok(o))
+	if (!given_ok(o->command, given) || !command_ok(o))
 		return EXIT_USAGE;
 	if (!resolve(o->broker_text, &o->broker)) {
 		cli_error("--broker %s: not an address, and no host of this name", o->broker_text);

@@ -15,13 +15,18 @@
 #define BLOCKED_NS   (2 * KX_NS_PER_S) /* without progress, before it is said */
 
 static uint64_t sent_messages;
+static uint64_t left_out;  /* too long */
 static bool input_dropped; /* by a signal */
 
 struct input {
 	char *data;
 	size_t size, begin, end; /* unread: [begin, end) */
 	size_t scanned;		 /* of them, bytes known to hold no newline */
+	uint64_t number;	 /* of records taken or left out */
+	uint64_t discard; /* bytes of a record that is too long, still to be read; of a line: 1 until its end
+			   */
 	bool eof, length;
+	bool too_long; /* the next record is, and its first bytes are all there is of it */
 };
 
 static struct cli cli;
@@ -78,6 +83,27 @@ static bool input_read(struct input *in)
 	return true;
 }
 
+#define RECORD_MAX ((size_t)KX_MESSAGE_MAX_BYTES + UINT16_MAX + 1) /* a message, a key, a delimiter */
+
+/* Pass over what is left of a record that is too long. */
+static void discard(struct input *in)
+{
+	size_t have = in->end - in->begin, n = have;
+	const char *newline;
+
+	in->scanned = 0;
+	if (in->length) {
+		n = (size_t)KX_MIN((uint64_t)have, in->discard);
+		in->discard -= n;
+	} else {
+		newline = memchr(in->data + in->begin, '\n', have);
+		if (newline != NULL)
+			n = (size_t)(newline + 1 - (in->data + in->begin));
+		in->discard = newline == NULL && !in->eof;
+	}
+	in->begin += n;
+}
+
 /* The next record, without taking it. @return bytes to take with it; 0: there is none yet */
 static size_t next_record(struct input *in, const char **record, size_t *bytes)
 {
@@ -89,6 +115,12 @@ static size_t next_record(struct input *in, const char **record, size_t *bytes)
 		if (have < sizeof(length))
 			return 0;
 		memcpy(&length, at, sizeof(length));
+		if (length > RECORD_MAX) {
+			*bytes = length;
+			in->discard = sizeof(length) + (uint64_t)length;
+			in->too_long = true;
+			return 0;
+		}
 		*record = at + sizeof(length);
 		*bytes = length;
 		return have - sizeof(length) >= length ? sizeof(length) + length : 0;
@@ -101,6 +133,11 @@ static size_t next_record(struct input *in, const char **record, size_t *bytes)
 	}
 	in->scanned = have;
 	*bytes = have;
+	if (have > RECORD_MAX) {
+		in->discard = 1;
+		in->too_long = true;
+		return 0;
+	}
 	return in->eof ? have : 0; /* a last line without its newline */
 }
 
@@ -133,6 +170,21 @@ static bool to_message(const struct cli_options *o, const char *record, size_t b
 	return true;
 }
 
+/* Named, and left out when that is wanted. @return true: go on */
+static bool too_long(struct input *in, const struct cli_options *o, size_t bytes)
+{
+	if (o->skip_too_long || cli.exit_code == EXIT_RUNNING)
+		cli_error("%s %llu: a message of %s%zu bytes: %s", in->length ? "record" : "line",
+			(unsigned long long)in->number + 1, in->too_long && !in->length ? "more than " : "",
+			bytes, kx_result_text(KX_TOO_LARGE));
+	in->number++;
+	in->too_long = false;
+	left_out++;
+	if (!o->skip_too_long)
+		cli_fail(&cli, EXIT_FAILED);
+	return o->skip_too_long;
+}
+
 /* Send what is there. @return true: there was no room for the next one, or the turn is full */
 static bool send_some(struct input *in, const struct cli_options *o)
 {
@@ -142,8 +194,15 @@ static bool send_some(struct input *in, const struct cli_options *o)
 		struct kx_message m;
 		enum kx_result r;
 		const char *record;
-		size_t bytes, take = next_record(in, &record, &bytes);
+		size_t bytes = 0, take;
 
+		if (in->discard > 0)
+			discard(in);
+		take = in->discard > 0 ? 0 : next_record(in, &record, &bytes);
+		if (in->too_long && !too_long(in, o, bytes))
+			return false;
+		if (take == 0 && in->discard > 0 && in->end > in->begin)
+			continue;
 		if (take == 0)
 			return false;
 		if (!to_message(o, record, bytes, &m)) {
@@ -153,6 +212,13 @@ static bool send_some(struct input *in, const struct cli_options *o)
 		r = kx_producer_send(producer, &m, now_ns);
 		if (r == KX_BACK_PRESSURED || r == KX_NOT_CONNECTED || r == KX_NOT_READY)
 			return true;
+		if (r == KX_TOO_LARGE) {
+			if (!too_long(in, o, m.value_bytes))
+				return false;
+			in->begin += take;
+			in->scanned = 0;
+			continue;
+		}
 		if (r != KX_OK) {
 			if (cli.exit_code == EXIT_RUNNING)
 				cli_error("message of %zu bytes: %s", bytes, kx_result_text(r));
@@ -161,6 +227,7 @@ static bool send_some(struct input *in, const struct cli_options *o)
 		}
 		in->begin += take;
 		in->scanned = 0;
+		in->number++;
 		sent_messages++;
 	}
 	return true;
@@ -253,7 +320,10 @@ static void run(struct input *in, const struct cli_options *o)
 			} else if (kx_producer_pending(producer) == 0) {
 				if (input_dropped)
 					cli_error("interrupted: input that was read was not sent");
-				cli_fail(&cli, input_dropped ? EXIT_FAILED : EXIT_OK);
+				if (left_out > 0)
+					cli_error("%llu messages were too long and not sent",
+						(unsigned long long)left_out);
+				cli_fail(&cli, input_dropped || left_out > 0 ? EXIT_FAILED : EXIT_OK);
 			}
 		}
 		if (kx_hub_poll(cli.c.hub, kx_clock_mono_ns()) == 0 && !(starved && full))
