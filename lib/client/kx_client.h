@@ -12,6 +12,8 @@
  *     while (running) { kx_producer_send(...); kx_hub_poll(hub, kx_clock_mono_ns()); }
  *     kx_client_close(...)  kx_hub_close(...)  kx_transport_udp_close(...)
  *
+ * doc/client.md explains it as a whole, doc/examples has programs.
+ *
  * **Time** is passed in (`now_ns`), in ns of one monotonic clock of the caller's choice that is the same for
  * all calls on a hub; it must not go back. Pass the same value to a group of calls to save clock reads.
  *
@@ -21,6 +23,18 @@
  * **Callbacks** run inside kx_hub_poll() (and inside a close function, for what was still pending). In a
  * callback every function of this header may be called except kx_hub_poll() and the close functions, which
  * answer KX_IN_CALLBACK.
+ *
+ * **Threads**: a hub and everything under it belong to one thread at a time, its *owner*; the library takes
+ * no lock. Each function says which thread may call it:
+ *
+ * | Thread: | |
+ * |---|---|
+ * | any | at any time |
+ * | owner | the hub's owner, in callbacks too |
+ * | owner, not in a callback | outside kx_hub_poll() only; a callback gets KX_IN_CALLBACK |
+ *
+ * Threads that want to send give their messages to an owner by a queue of the program, then kx_hub_wake().
+ * Hubs share nothing: one for each thread that needs its own.
  *
  * **Results** are named: each has a text that says what to do (kx_result_text()). A negative errno value is
  * returned by no function here.
@@ -79,9 +93,9 @@ enum kx_result {
 #undef KX_RESULT_ENUM
 		KX_RESULT_COUNT
 };
-/** "BACK_PRESSURED"; "?" outside the enum. Any thread. */
+/** "BACK_PRESSURED"; "?" outside the enum. Thread: any. */
 const char *kx_result_name(enum kx_result r);
-/** What it means and what to do. Any thread. */
+/** What it means and what to do. Thread: any. */
 const char *kx_result_text(enum kx_result r);
 
 struct kx_hub;
@@ -101,22 +115,27 @@ struct kx_hub_opts {
  * Open a hub on a transport, which must outlive it.
  * @param opts  NULL: defaults.
  * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY
+ * Thread: any; who opens a hub owns it (it may be handed to another thread while nobody uses it).
  */
 enum kx_result kx_hub_open(
 	const struct kx_transport *transport, const struct kx_hub_opts *opts, struct kx_hub **out);
 /** Closes the clients it still has (kx_client_close) and frees the hub. NULL is fine. @return KX_OK,
- * KX_IN_CALLBACK */
+ * KX_IN_CALLBACK
+ * Thread: owner, not in a callback.
+ */
 enum kx_result kx_hub_close(struct kx_hub *hub, uint64_t now_ns);
 /**
  * One bounded turn: at most one RX burst, its callbacks, the timers that are due, what is to be sent, one
  * flush. Never blocks. The cost does not depend on how many clients are idle.
  * @return frames received and sent plus timers run; 0: nothing was there to do.
+ * Thread: owner, not in a callback.
  */
 unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns);
 /**
  * When kx_hub_poll() must be called again if nothing arrives: a time in ns, 0 for "at once" (there is
  * something to send now), UINT64_MAX for never. A program that sleeps waits for its transport's descriptor
  * until then; it polls until kx_hub_poll() returns 0 first.
+ * Thread: owner.
  */
 uint64_t kx_hub_next_deadline_ns(const struct kx_hub *hub);
 
@@ -131,14 +150,16 @@ uint64_t kx_hub_next_deadline_ns(const struct kx_hub *hub);
  * (also when that was kx_producer_send() and not kx_hub_poll()). When the descriptor is readable:
  * kx_hub_poll() until it returns 0 or the program has other things to do, then kx_hub_arm() again.
  *
- * Owner thread. @return KX_OK and *fd; KX_UNSUPPORTED (the transport has none), KX_NO_MEMORY (out of
+ * @return KX_OK and *fd; KX_UNSUPPORTED (the transport has none), KX_NO_MEMORY (out of
  * descriptors), KX_BAD_ARGUMENT
+ * Thread: owner.
  */
 enum kx_result kx_hub_fd(struct kx_hub *hub, int *fd);
 /**
  * Set the timer behind kx_hub_fd() to kx_hub_next_deadline_ns(), "at once" when something is waiting to be
  * sent or read. A system call only when that time has changed.
- * Owner thread. @return KX_OK, KX_BAD_STATE (kx_hub_fd() was not called), KX_BAD_ARGUMENT
+ * @return KX_OK, KX_BAD_STATE (kx_hub_fd() was not called), KX_BAD_ARGUMENT
+ * Thread: owner.
  */
 enum kx_result kx_hub_arm(struct kx_hub *hub, uint64_t now_ns);
 /**
@@ -147,12 +168,14 @@ enum kx_result kx_hub_arm(struct kx_hub *hub, uint64_t now_ns);
  * read. For programs without a loop of their own: `if (kx_hub_poll(hub, now) == 0) kx_hub_wait(hub, now,
  * max);` Owner thread. @return KX_OK, KX_UNSUPPORTED (the transport has no descriptor), KX_IN_CALLBACK,
  * KX_BAD_ARGUMENT
+ * Thread: owner, not in a callback.
  */
 enum kx_result kx_hub_wait(struct kx_hub *hub, uint64_t now_ns, uint64_t max_wait_ns);
 /**
  * End the kx_hub_wait() of the owner thread, the next one if it is not in one: what a program does after it
  * gave work to that thread (over a queue of its own). **Any thread**, also from a signal handler; the hub
  * must not be closed meanwhile. Has no effect on kx_hub_fd().
+ * Thread: any.
  */
 void kx_hub_wake(struct kx_hub *hub);
 
@@ -166,7 +189,7 @@ struct kx_hub_stats {
 	uint64_t tx_no_buffer; /**< the transport had no buffer; tried again later */
 	uint64_t drop[KX_DROP_COUNT];
 };
-/** Counters since open. The hub's thread, or any with kx_counter_read(). */
+/** Counters since open. Other threads read them with kx_counter_read(). Thread: any. */
 const struct kx_hub_stats *kx_hub_stats(const struct kx_hub *hub);
 
 /* ---- client ------------------------------------------------------------------------------------------- */
@@ -209,7 +232,7 @@ struct kx_event {
 	struct kx_producer *producer; /**< or NULL */
 	struct kx_consumer *consumer; /**< or NULL */
 };
-/** Name of an event type ("CONNECTED"); "?" when unknown. Any thread. */
+/** Name of an event type ("CONNECTED"); "?" when unknown. Thread: any. */
 const char *kx_event_name(enum kx_event_type type);
 
 struct kx_client_opts {
@@ -241,6 +264,7 @@ struct kx_client_opts {
  * Open a client: set-up starts with the next kx_hub_poll(); KX_EVENT_CONNECTED follows. Producers and
  * consumers may be opened at once, they become ready in their turn.
  * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY
+ * Thread: owner.
  */
 enum kx_result kx_client_open(
 	struct kx_hub *hub, const struct kx_client_opts *opts, uint64_t now_ns, struct kx_client **out);
@@ -248,9 +272,10 @@ enum kx_result kx_client_open(
  * Tell the broker (CLOSE on each channel, sent before return), complete what is pending with KX_CLOSED, close
  * its producers and consumers, free it. To keep what was sent: kx_producer_flush() and poll until
  * kx_producer_pending() is 0 first. NULL is fine. @return KX_OK, KX_IN_CALLBACK
+ * Thread: owner, not in a callback.
  */
 enum kx_result kx_client_close(struct kx_client *client, uint64_t now_ns);
-/** @return true while the session to the first lcore is up. */
+/** @return true while the session to the first lcore is up. Thread: owner. */
 bool kx_client_connected(const struct kx_client *client);
 
 /** What the broker said in ACCEPT; zeros before the first. */
@@ -267,6 +292,7 @@ struct kx_client_info {
 	bool taken_over; /**< producer_id is that of kx_client_opts; false when that was 0 or is not known any
 			    more */
 };
+/** Thread: owner. */
 void kx_client_info(const struct kx_client *client, struct kx_client_info *out);
 
 struct kx_client_stats {
@@ -293,7 +319,7 @@ struct kx_client_stats {
 	uint64_t path_changes;	     /**< PATH_CHALLENGEs answered: the broker saw our address change */
 	uint64_t rtt_ns, rtt_min_ns; /**< smoothed, smallest; first channel; 0 before the first sample */
 };
-/** Sums over the channels. The hub's thread. */
+/** Sums over the channels. Thread: owner. */
 void kx_client_stats(const struct kx_client *client, struct kx_client_stats *out);
 
 /* ---- requests: one callback each, exactly once unless it says "pages"
@@ -309,8 +335,8 @@ struct kx_topic_info {
  */
 typedef void (*kx_topics_fn)(
 	void *user, enum kx_result result, const struct kx_topic_info *topics, uint32_t count, bool last);
-/** All topics of the broker. timeout_ns 0: 5 s. @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY (requests_max)
- */
+/** All topics of the broker. timeout_ns 0: 5 s. @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY (requests_max).
+ * Thread: owner. */
 enum kx_result kx_client_topics(
 	struct kx_client *client, uint64_t timeout_ns, uint64_t now_ns, kx_topics_fn fn, void *user);
 
@@ -331,7 +357,7 @@ struct kx_metadata_info {
 /** Pages of partitions in order, at least one call; `last` on the final one. */
 typedef void (*kx_metadata_fn)(void *user, enum kx_result result, const struct kx_metadata_info *info,
 	const struct kx_partition_info *partitions, uint32_t count, bool last);
-/** @return KX_OK, KX_BAD_ARGUMENT (name empty or longer than 63 bytes), KX_NO_MEMORY */
+/** @return KX_OK, KX_BAD_ARGUMENT (name empty or longer than 63 bytes), KX_NO_MEMORY. Thread: owner. */
 enum kx_result kx_client_metadata(struct kx_client *client, const char *topic, uint64_t timeout_ns,
 	uint64_t now_ns, kx_metadata_fn fn, void *user);
 
@@ -343,6 +369,7 @@ typedef void (*kx_ping_fn)(
  * Round trip to a data lcore; opens the channel there if need be (not counted in rtt_ns). One datagram, never
  * repeated: a lost one is KX_TIMED_OUT. The time is taken at the polls that send and receive.
  * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY, KX_NO_TICKET (no such lcore), KX_NOT_CONNECTED
+ * Thread: owner.
  */
 enum kx_result kx_client_ping(struct kx_client *client, uint32_t lcore, uint64_t timeout_ns, uint64_t now_ns,
 	kx_ping_fn fn, void *user);
@@ -386,10 +413,12 @@ struct kx_producer_opts {
 /**
  * Open a producer; KX_EVENT_PRODUCER_READY or _FAILED follows. One producer a topic and client.
  * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY, KX_IN_USE, KX_FENCED (KX_EVENT_FENCED came)
+ * Thread: owner.
  */
 enum kx_result kx_producer_open(struct kx_client *client, const struct kx_producer_opts *opts,
 	uint64_t now_ns, struct kx_producer **out);
-/** Complete what is pending with KX_CLOSED and free it. NULL is fine. @return KX_OK, KX_IN_CALLBACK */
+/** Complete what is pending with KX_CLOSED and free it. NULL is fine. @return KX_OK, KX_IN_CALLBACK Thread:
+ * owner, not in a callback. */
 enum kx_result kx_producer_close(struct kx_producer *producer, uint64_t now_ns);
 
 struct kx_message {
@@ -411,6 +440,7 @@ struct kx_message {
  * have passed, or by kx_producer_flush().
  * @return KX_OK; KX_BACK_PRESSURED, KX_NOT_CONNECTED, KX_NOT_READY: nothing was taken, try later;
  * KX_TOO_LARGE, KX_UNKNOWN_PARTITION, KX_BAD_ARGUMENT, KX_BAD_STATE (a claim is open)
+ * Thread: owner.
  */
 enum kx_result kx_producer_send(
 	struct kx_producer *producer, const struct kx_message *message, uint64_t now_ns);
@@ -421,38 +451,43 @@ enum kx_result kx_producer_send(
  * @param values     out: first value, 8-byte aligned
  * @param stride_bytes  out: from one value to the next
  * @return as kx_producer_send(); KX_TOO_LARGE when count records do not fit one datagram (kx_producer_fit())
+ * Thread: owner.
  */
 enum kx_result kx_producer_claim(struct kx_producer *producer, uint32_t partition, uint64_t stream_key,
 	uint32_t value_bytes, uint32_t count, uint8_t **values, uint32_t *stride_bytes);
-/** Finish the claimed batch (CRC) and queue it for the next kx_hub_poll(). @return KX_OK, KX_BAD_STATE */
+/** Finish the claimed batch (CRC) and queue it for the next kx_hub_poll(). @return KX_OK, KX_BAD_STATE.
+ * Thread: owner. */
 enum kx_result kx_producer_commit(struct kx_producer *producer, uint64_t user, uint64_t now_ns);
-/** Give a claim back unsent. Harmless without one. */
+/** Give a claim back unsent. Harmless without one. Thread: owner. */
 void kx_producer_cancel(struct kx_producer *producer);
-/** Plain records of value_bytes that fit one batch of one datagram now; 0 before it is ready. */
+/** Plain records of value_bytes that fit one batch of one datagram now; 0 before it is ready. Thread: owner.
+ */
 uint32_t kx_producer_fit(const struct kx_producer *producer, uint32_t value_bytes);
-/** Close the open batches, so that the next kx_hub_poll() sends them. Does not wait. */
+/** Close the open batches, so that the next kx_hub_poll() sends them. Does not wait. Thread: owner. */
 void kx_producer_flush(struct kx_producer *producer, uint64_t now_ns);
 /**
  * Take up to `max` completions of a producer opened with `polled`, in the order in which a callback would
  * have got them. A completion that is not taken keeps the place of its batch in the send buffer: none is ever
  * lost, and a program that never polls is KX_BACK_PRESSURED in the end. Those of kx_producer_close() cannot
- * be taken any more: poll until kx_producer_pending() is 0 first. Owner thread, callbacks included. @return
+ * be taken any more: poll until kx_producer_pending() is 0 first. @return
  * how many; 0: none now, or not opened with `polled`
+ * Thread: owner.
  */
 uint32_t kx_producer_poll(struct kx_producer *producer, struct kx_completion *out, uint32_t max);
 /**
  * How far a level has got, whichever one completions wait for: all sequences of `partition` (index) below the
  * returned one are confirmed at `level` (enum kx_durability) or higher. Starts at 0, again with each new
- * producer identity (KX_LOST, KX_UNKNOWN_FATE). Owner thread, callbacks included.
+ * producer identity (KX_LOST, KX_UNKNOWN_FATE).
+ * Thread: owner.
  */
 uint64_t kx_producer_confirmed(const struct kx_producer *producer, uint32_t partition, uint8_t level);
-/** Messages taken and not yet completed. */
+/** Messages taken and not yet completed. Thread: owner. */
 uint64_t kx_producer_pending(const struct kx_producer *producer);
-/** Send slots that are free now: claims that will not be KX_BACK_PRESSURED. */
+/** Send slots that are free now: claims that will not be KX_BACK_PRESSURED. Thread: owner. */
 uint32_t kx_producer_room(const struct kx_producer *producer);
-/** Partitions of the topic; 0 before it is ready. */
+/** Partitions of the topic; 0 before it is ready. Thread: owner. */
 uint32_t kx_producer_partitions(const struct kx_producer *producer);
-/** The topic's name. */
+/** The topic's name. Thread: owner. */
 const char *kx_producer_topic(const struct kx_producer *producer);
 
 /* ---- consumer ----------------------------------------------------------------------------------------- */
@@ -506,11 +541,14 @@ struct kx_consumer_opts {
  * Open a consumer; KX_EVENT_CONSUMER_READY or _FAILED follows, batches come by on_batch. After a lost session
  * it subscribes again where it was.
  * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY
+ * Thread: owner.
  */
 enum kx_result kx_consumer_open(struct kx_client *client, const struct kx_consumer_opts *opts,
 	uint64_t now_ns, struct kx_consumer **out);
 /** Unsubscribe (told once; the broker ends it with the session at the latest) and free. NULL is fine. @return
- * KX_OK, KX_IN_CALLBACK */
+ * KX_OK, KX_IN_CALLBACK
+ * Thread: owner, not in a callback.
+ */
 enum kx_result kx_consumer_close(struct kx_consumer *consumer, uint64_t now_ns);
 /**
  * Go on at another offset: what was received beyond the program's position is dropped, a new subscription is
@@ -522,6 +560,7 @@ enum kx_result kx_consumer_close(struct kx_consumer *consumer, uint64_t now_ns);
  * @param offset     or KX_OFFSET_EARLIEST (the beginning), KX_OFFSET_NOW (the end)
  * @return KX_OK; KX_NOT_READY (partitions not known yet); KX_UNKNOWN_PARTITION; KX_BAD_STATE (it has failed);
  * KX_BAD_ARGUMENT
+ * Thread: owner.
  */
 enum kx_result kx_consumer_seek(
 	struct kx_consumer *consumer, int32_t partition, uint64_t offset, uint64_t now_ns);
@@ -531,10 +570,11 @@ enum kx_result kx_consumer_seek(
  * not extended: at most one window comes and is kept as far as hold_frames goes, the rest is asked for again
  * later. Effective at once, also in on_batch. Pausing twice is pausing once.
  * @return as kx_consumer_seek()
+ * Thread: owner.
  */
 enum kx_result kx_consumer_pause(struct kx_consumer *consumer, int32_t partition);
-/** End a pause: messages go on where they stopped, with the next kx_hub_poll(). @return as kx_consumer_seek()
- */
+/** End a pause: messages go on where they stopped, with the next kx_hub_poll(). @return as
+ * kx_consumer_seek(). Thread: owner. */
 enum kx_result kx_consumer_resume(struct kx_consumer *consumer, int32_t partition, uint64_t now_ns);
 /**
  * With manual_ack: the program is done with all messages of a partition (index) below `offset`. Frees room in
@@ -543,15 +583,19 @@ enum kx_result kx_consumer_resume(struct kx_consumer *consumer, int32_t partitio
  * long as the session: one that is set up anew begins at kx_consumer_position().
  * @return KX_OK, also when it says less than before; KX_BAD_STATE (without manual_ack); KX_UNKNOWN_PARTITION;
  * KX_NOT_READY; KX_BAD_ARGUMENT (beyond kx_consumer_position())
+ * Thread: owner.
  */
 enum kx_result kx_consumer_ack(
 	struct kx_consumer *consumer, uint32_t partition, uint64_t offset, uint64_t now_ns);
 /** Offset of the next message of a partition (index) that on_batch or kx_consumer_poll() will give;
- * UINT64_MAX before it is subscribed. */
+ * UINT64_MAX before it is subscribed.
+ * Thread: owner.
+ */
 uint64_t kx_consumer_position(const struct kx_consumer *consumer, uint32_t partition);
-/** Highest offset + 1 known to exist in a partition (from deliveries, heartbeats, SUBSCRIBED). */
+/** Highest offset + 1 known to exist in a partition (from deliveries, heartbeats, SUBSCRIBED). Thread: owner.
+ */
 uint64_t kx_consumer_end(const struct kx_consumer *consumer, uint32_t partition);
-/** Partitions it receives from; 0 before it is ready. */
+/** Partitions it receives from; 0 before it is ready. Thread: owner. */
 uint32_t kx_consumer_partitions(const struct kx_consumer *consumer);
 
 /** One message of a polled consumer; pointers are valid until the next kx_consumer_poll() or kx_hub_poll().
@@ -566,6 +610,7 @@ struct kx_polled {
 /**
  * Next message of a consumer opened with `polled`. Order holds inside a partition.
  * @return KX_OK and *out; KX_EMPTY; KX_BAD_STATE for a consumer with on_batch
+ * Thread: owner.
  */
 enum kx_result kx_consumer_poll(struct kx_consumer *consumer, uint64_t now_ns, struct kx_polled *out);
 
