@@ -24,13 +24,13 @@ static struct net *net_with(const char *frames, uint64_t seed)
 
 /* ---- a tap on the wire */
 
-#define KEPT_MAX 1500
+#define KEPT_MAX 1504
 
 static struct tap {
-	uint8_t flag;		     /* that every session frame has to have */
-	uint64_t frames;	     /* of sessions */
-	uint64_t clear;		     /* in which the text was readable */
-	uint8_t kept[256][KEPT_MAX]; /* last frame of each type */
+	uint8_t flag;				   /* that every session frame has to have */
+	uint64_t frames;			   /* of sessions */
+	uint64_t clear;				   /* in which the text was readable */
+	uint8_t kept[256][KEPT_MAX] KX_ALIGNED(8); /* last frame of each type */
 	uint32_t kept_bytes[256];
 } tap;
 
