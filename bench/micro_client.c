@@ -3,12 +3,14 @@
  * What the client library costs per produce frame, without a port: one client produces frames of 17 messages
  * of 64 bytes (or as many as the argument says), another on the same hub consumes and looks at each record,
  * through a broker in the same process whose own time is left out. Prints ns per frame, the median of 15
- * rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check values).
- * `micro_client [messages per frame]`
+ * rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check values),
+ * and on a line of its own the broker's ns per frame. `micro_client [messages per frame [plain|mac|aead]]`:
+ * how the frames of both sessions are protected
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kx_broker.h"
 #include "kx_client.h"
@@ -25,6 +27,7 @@ static const char ini[] = "[lcores]\ndata = 1\n"
 			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
 			  "[sessions]\nidle_timeout_ms = 60000\n"
 			  "[topic t]\npartitions = 1\noverrun = block\n";
+static const char principal_ini[] = "[principal bench]\nkey_file = %s\nproduce = *\nconsume = *\n";
 
 /* One end of the wire: what was sent to it. Buffers are taken round robin: BUFS is far more than are on the
  * way. */
@@ -134,8 +137,41 @@ static struct kx_ledger ledger;
 static struct kx_hub *hub;
 static uint64_t now_ns = 1000000000, expected, wrong, batches;
 
-static void broker_open(void)
+static struct kx_key key;
+
+/* The configuration, with a principal and a key when frames are to be protected. */
+static void ini_make(char *out, size_t size, enum kx_protect protect)
 {
+	char path[] = "/tmp/micro_client_key_XXXXXX", said[256];
+	int fd = protect != KX_PROTECT_PLAIN ? mkstemp(path) : -1;
+	size_t n = (size_t)snprintf(out, size, "%s", ini);
+	struct kx_text why;
+
+	if (fd < 0)
+		return;
+	close(fd);
+	unlink(path);
+	snprintf(out + n, size - n, principal_ini, path);
+	kx_text_init(&why, said, sizeof(said));
+	if (kx_key_create(path, &why) != 0 || kx_key_load(path, &key, &why) != 0) {
+		fprintf(stderr, "micro_client: %s\n", said);
+		exit(2);
+	}
+}
+
+/* The key file was read, or will not be. */
+static void ini_forget(const char *text)
+{
+	const char *at = strstr(text, "key_file = ");
+	char path[64];
+
+	if (at != NULL && sscanf(at, "key_file = %63s", path) == 1)
+		unlink(path);
+}
+
+static void broker_open(enum kx_protect protect)
+{
+	char text[1024];
 	static struct kx_auth_secrets secrets;
 	struct kx_conf_errors *errs = calloc(1, sizeof(*errs));
 	struct kx_conf *conf;
@@ -149,7 +185,8 @@ static void broker_open(void)
 		.cut_min_bytes = 512,
 		.slice_min_bytes = UINT32_MAX};
 
-	if (errs == NULL || kx_conf_load_memory("bench.ini", ini, strlen(ini), &conf, errs) != 0 ||
+	ini_make(text, sizeof(text), protect);
+	if (errs == NULL || kx_conf_load_memory("bench.ini", text, strlen(text), &conf, errs) != 0 ||
 		kx_auth_secrets_init(&secrets) != 0 ||
 		kx_producer_ids_create(1024, 7, &config.producer_ids) != 0 ||
 		kx_fence_create(&config.fence) != 0)
@@ -159,13 +196,19 @@ static void broker_open(void)
 	config.log_memory_bytes = conf->memory.log_bytes;
 	if (posix_memalign((void **)&config.log_memory, conf->memory.extent_bytes, conf->memory.log_bytes) !=
 			0 ||
-		kx_broker_create(&config, &broker) != 0)
+		kx_broker_create(&config, &broker) != 0) {
+		ini_forget(text);
 		exit(2);
+	}
+	ini_forget(text);
 }
+
+static uint64_t broker_ns;
 
 static void broker_turn(void)
 {
 	struct kx_frame frames[BURST];
+	uint64_t begin = kx_clock_mono_ns();
 	unsigned int n;
 
 	now_ns += 10000;
@@ -173,6 +216,7 @@ static void broker_turn(void)
 		kx_broker_rx(broker, frames, n, now_ns);
 	kx_broker_poll(broker, now_ns);
 	kx_broker_flushed(broker, now_ns);
+	broker_ns += kx_clock_mono_ns() - begin;
 }
 
 static void on_batch(void *user, const struct kx_batch_view *v)
@@ -226,6 +270,7 @@ int main(int argc, char **argv)
 {
 	uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 17, stride, frame_bytes;
 	struct kx_client_opts co = {.channels_max = 1};
+	enum kx_protect protect = KX_PROTECT_PLAIN;
 	struct kx_producer_opts po = {.topic = "t", .send_slots = 2048};
 	struct kx_consumer_opts cs = {.topic = "t",
 		.start_offset = KX_OFFSET_EARLIEST,
@@ -233,21 +278,31 @@ int main(int argc, char **argv)
 		.window_bytes = 1 << 20};
 	struct kx_transport transport = {&ops, &client_end};
 	struct kx_hub_opts ho = {.rx_burst = 64, .tx_burst = 64};
-	double all[ROUNDS], crc[ROUNDS];
+	double all[ROUNDS], crc[ROUNDS], in_broker[ROUNDS];
 	struct kx_client *pc, *cc;
 	struct kx_producer *producer;
 	struct kx_consumer *consumer;
 	uint64_t number = 0;
 	uint8_t *values;
 
+	if (argc > 2 && !kx_protect_parse(argv[2], &protect)) {
+		fprintf(stderr, "micro_client: %s: plain, mac or aead is needed\n", argv[2]);
+		return 2;
+	}
 	memory = aligned_alloc(64, (size_t)BUFS * BUF_BYTES);
 	memset(memory, 1, (size_t)BUFS * BUF_BYTES);
 	(void)kx_addr_parse("10.0.0.254:9000", 0, &broker_end.addr);
 	(void)kx_addr_parse("10.0.0.1:5000", 0, &client_end.addr);
 	broker_end.peer = &client_end;
 	client_end.peer = &broker_end;
-	broker_open();
+	broker_open(protect);
 	co.broker = broker_end.addr;
+	if (protect != KX_PROTECT_PLAIN) {
+		co.principal = "bench";
+		co.key = key.bytes;
+		co.key_bytes = key.len;
+		co.protect = protect;
+	}
 	if (kx_hub_open(&transport, &ho, &hub) != KX_OK || kx_client_open(hub, &co, now_ns, &pc) != KX_OK ||
 		kx_client_open(hub, &co, now_ns, &cc) != KX_OK ||
 		kx_producer_open(pc, &po, now_ns, &producer) != KX_OK ||
@@ -264,6 +319,7 @@ int main(int argc, char **argv)
 		uint64_t spent_ns = 0, first = batches, begin;
 		double frames;
 
+		broker_ns = 0;
 		while (batches - first < FRAMES_PER_ROUND) {
 			begin = kx_clock_mono_ns();
 			for (int i = 0; i < BURST; i++) {
@@ -279,6 +335,7 @@ int main(int argc, char **argv)
 		}
 		frames = (double)(batches - first);
 		all[round] = (double)spent_ns / frames;
+		in_broker[round] = (double)broker_ns / frames;
 		crc[round] = crc_ns(frame_bytes);
 	}
 	printf("%u messages a frame of %u bytes: %.0f ns a frame, of which CRCs %.0f ns; %.1f M messages/s; "
@@ -286,5 +343,6 @@ int main(int argc, char **argv)
 	       "dropped %llu\n",
 		count, frame_bytes, median(all, ROUNDS), median(crc, ROUNDS),
 		1e3 * count / median(all, ROUNDS), (unsigned long long)wrong, (unsigned long long)dropped);
+	printf("broker: %.0f ns a frame, frames %s\n", median(in_broker, ROUNDS), kx_protect_name(protect));
 	return wrong == 0 && dropped == 0 ? 0 : 1;
 }
