@@ -62,6 +62,9 @@ static void on_metadata(void *arg, enum kx_result result, const struct kx_metada
 static enum kx_result open_client(struct pg_load *l, struct kx_client **out)
 {
 	struct kx_client_opts opts = {.broker = l->run->o->broker,
+		.principal = l->run->o->principal,
+		.key = l->run->o->key.len != 0 ? l->run->o->key.bytes : NULL,
+		.key_bytes = l->run->o->key.len,
 		.protect = l->run->o->frames,
 		.no_reconnect = true,
 		.producers_max = 1,

@@ -130,6 +130,31 @@ static int write_json(const struct pg_run *run)
 	return close_json(run->o->json);
 }
 
+static int write_setup_json(const struct pg_run *run)
+{
+	struct pg_json j;
+
+	pg_json_begin(&j, json_file.out);
+	pg_json_object(&j, NULL);
+	pg_json_u64(&j, "schema", 1);
+	pg_fingerprint_json(
+		&j, rte_version(), run->rig->wire, run->rig->dev.driver, run->rig->clock.ticks_per_ns);
+	pg_json_array(&j, "rows");
+	for (size_t i = 0; i < KX_DIM(run->setup); i++) {
+		pg_json_object(&j, NULL);
+		pg_json_text(&j, "name", run->setup[i].name);
+		pg_json_u64(&j, "count", run->setup[i].count);
+		pg_json_u64(&j, "min_ns", run->setup[i].min_ns);
+		pg_json_u64(&j, "p50_ns", run->setup[i].p50_ns);
+		pg_json_u64(&j, "p99_ns", run->setup[i].p99_ns);
+		pg_json_u64(&j, "max_ns", run->setup[i].max_ns);
+		pg_json_end(&j, '}');
+	}
+	pg_json_end(&j, ']');
+	pg_json_end(&j, '}');
+	return close_json(run->o->json);
+}
+
 static void finish_result(struct pg_run *run)
 {
 	struct pg_result *r = &run->result;
@@ -187,6 +212,22 @@ static int run_and_report(struct pg_run *run)
 	return rc;
 }
 
+/* Sessions one after another: no schedule, no phases, no result but what it prints. */
+static int run_setup(struct pg_run *run)
+{
+	int rc = rte_eal_remote_launch(pg_setup_loop, run, run->rig->lcore);
+
+	if (rc == 0)
+		rc = rte_eal_wait_lcore(run->rig->lcore);
+	if (rc != 0)
+		return cannot(run->result.trouble);
+	fflush(stdout);
+	if (run->o->json != NULL && write_setup_json(run) != 0)
+		rc = cannot("the JSON file could not be written");
+	pg_rig_hold(run->rig, run->o->hold_s);
+	return rc;
+}
+
 static int run_mode(const struct pg_options *o, struct pg_rig *rig)
 {
 	static struct pg_run run;
@@ -200,7 +241,7 @@ static int run_mode(const struct pg_options *o, struct pg_rig *rig)
 	else if (pg_run_init(&run, o, rig, &stop_signal) != 0)
 		rc = cannot("out of memory");
 	else
-		rc = run_and_report(&run);
+		rc = o->setup != 0 ? run_setup(&run) : run_and_report(&run);
 	pg_run_fini(&run);
 	unsigned int missing = pg_rig_close(rig);
 

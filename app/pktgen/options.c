@@ -56,6 +56,12 @@ static const char help_text[] =
 	"1048576\n"
 	"  --send-slots N             batches a producer keeps until acknowledged, 2..1048576, default the "
 	"library's\n"
+	"  --principal NAME           who the clients are, default anonymous\n"
+	"  --key-file FILE            the principal's key\n"
+	"  --setup N                  no load: N sessions one after another, 1..1000000, and N pings; prints "
+	"how "
+	"long\n"
+	"                             HELLO to ACCEPT took\n"
 	"  --frames plain|mac|aead    protection of the clients' frames, default plain\n"
 	"  --broker-telemetry PREFIX  EAL file prefix of a broker on this machine: its residence time is "
 	"read\n"
@@ -245,6 +251,24 @@ static bool set_frames(struct parse *p)
 	return kx_protect_parse(p->value, &p->o->frames) || bad(p, "one of plain mac aead");
 }
 
+static bool set_key_file(struct parse *p)
+{
+	return kx_key_load(p->value, &p->o->key, p->error) == 0;
+}
+
+static bool set_principal(struct parse *p)
+{
+	if (p->value[0] == '\0' || strlen(p->value) > KX_PRINCIPAL_NAME_MAX)
+		return bad(p, "1 to 63 bytes");
+	p->o->principal = p->value;
+	return true;
+}
+
+static bool set_setup(struct parse *p)
+{
+	return whole32(p, 1, 1000000, &p->o->setup);
+}
+
 static bool set_warmup(struct parse *p)
 {
 	p->o->warmup_s = -1;
@@ -388,7 +412,8 @@ static bool set_option(struct parse *p)
 		const char *name;
 		bool (*set)(struct parse *);
 	} table[] = {{"--mode", set_mode}, {"--rate", set_rate}, {"--arrivals", set_arrivals},
-		{"--verify", set_verify}, {"--frames", set_frames}, {"--warmup", set_warmup},
+		{"--verify", set_verify}, {"--frames", set_frames}, {"--principal", set_principal},
+		{"--key-file", set_key_file}, {"--setup", set_setup}, {"--warmup", set_warmup},
 		{"--burst", set_burst}, {"--batch", set_batch}, {"--broker", set_broker},
 		{"--local", set_local}, {"--topic", set_topic}, {"--from", set_from}};
 
@@ -431,6 +456,19 @@ static bool settle(struct parse *p)
 	struct kx_addr local = {.port = 0};
 
 	memcpy(local.ip, o->local_ip, sizeof(local.ip));
+	if (o->key.len != 0 && o->principal == NULL) {
+		kx_text_add(p->error, "--key-file needs --principal, whose key it is");
+		return false;
+	}
+	if (o->frames != KX_PROTECT_PLAIN && o->key.len == 0) {
+		kx_text_add(p->error,
+			"--frames needs --principal and --key-file: there is nothing to protect with");
+		return false;
+	}
+	if (o->setup != 0 && o->mode != PG_E2E) {
+		kx_text_add(p->error, "--setup does not go with --mode");
+		return false;
+	}
 	if (o->rate_per_s == 0) {
 		if (p->arrivals_given || p->burst_given) {
 			kx_text_add(p->error,

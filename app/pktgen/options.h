@@ -26,7 +26,10 @@ struct pg_options {
 	uint32_t batch; /**< messages a send; 0: what fits a frame */
 	uint32_t producers, consumers;
 	enum kx_protect frames;
-	uint64_t streams; /**< keys; 0: none, partitions in turn */
+	const char *principal; /**< NULL: anonymous */
+	struct kx_key key;     /**< of no length: none */
+	uint32_t setup;	       /**< sessions to open one after another, instead of a mode; 0: none */
+	uint64_t streams;      /**< keys; 0: none, partitions in turn */
 	char topic[KX_TOPIC_NAME_MAX + 1];
 	struct kx_addr broker;
 	uint8_t local_ip[16];

@@ -30,6 +30,13 @@ struct pg_live {
 	uint64_t phase; /**< enum pg_phase */
 };
 
+/** How long something took, of `count` times. */
+struct pg_setup_row {
+	const char *name;
+	uint32_t count;
+	uint64_t min_ns, p50_ns, p99_ns, max_ns;
+};
+
 /** The loop's state; belongs to its lcore except `live` and the histograms' buckets (read by main). */
 struct pg_run {
 	struct pg_live live KX_ALIGNED(KX_CACHE_LINE);
@@ -52,6 +59,7 @@ struct pg_run {
 	struct kx_hist *latency, *ack, *lag, *idle;
 	uint32_t run_id; /**< 12 bits: tells this run's messages from others */
 	struct pg_result result;
+	struct pg_setup_row setup[2]; /**< --setup: handshake, ping */
 };
 
 int pg_run_init(
@@ -121,5 +129,7 @@ static KX_ALWAYS_INLINE uint32_t pg_record(
 /* The loops: run on the data lcore, return 0. */
 int pg_echo_loop(void *run);
 int pg_load_loop(void *run);
+/** @return 0, or -1 with result.trouble */
+int pg_setup_loop(void *run);
 
 #endif

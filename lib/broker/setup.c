@@ -214,13 +214,15 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	code = identify(b, auth, &proof, &id);
 	if (code == KX_CODE_OK)
 		s = open_proven(b, f, auth, &proof, &id, &code, &silent);
+	if (s != NULL) {
+		credit_open(b, s);
+		accept_make(b, s, auth, &proof);
+	}
+	explicit_bzero(proof.secret, sizeof(proof.secret));
 	if (silent != KX_DROP_NONE)
 		return silent;
 	if (s == NULL)
 		return not_accepted(b, f, &path, auth, proof.principal, code);
-	credit_open(b, s);
-	accept_make(b, s, auth, &proof);
-	explicit_bzero(proof.secret, sizeof(proof.secret));
 	audit_session(b, s, KX_AUDIT_ACCEPTED, KX_CODE_OK, UINT32_MAX);
 	if (!s->fence_listed)
 		setup_accept(b, s);
