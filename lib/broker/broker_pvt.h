@@ -217,6 +217,8 @@ void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *p
 bool out_begin_bare(
 	struct kx_broker *b, enum kx_frame_type type, uint64_t conn_id, uint32_t body_bytes, struct out *o);
 void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *o, uint32_t body_bytes);
+/* An answer that has no way to its peer is charged as a frame to send; what asked for it was handled. */
+enum kx_drop out_no_path(struct kx_broker *b);
 uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta);
 
 /* ---- session.c */

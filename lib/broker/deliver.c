@@ -337,6 +337,7 @@ static enum step deliver_repair(
 	if (kx_log_seek(&p->log, r->offset, &cursor) != 0) {
 		deliver_notice(b, sub, KX_NOTICE_OFFSET_TRIMMED, p->log.first_offset);
 		r->offset = p->log.first_offset;
+		r->from_byte = r->end_byte = 0; /* they were of the batch that is gone */
 		return STEP_SENT;
 	}
 	if (kx_log_read(&p->log, &cursor, payload_max(s), &slice) != 0 ||
@@ -346,8 +347,13 @@ static enum step deliver_repair(
 	}
 	if (slice.large_bytes != 0) {
 		uint32_t to = r->end_byte == 0 ? slice.large_bytes : KX_MIN(r->end_byte, slice.large_bytes);
-		uint32_t end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
+		uint32_t end;
 
+		if (kx_unlikely(r->from_byte >= slice.large_bytes)) { /* a NAK can name any byte */
+			repair_next(sub);
+			return STEP_SENT;
+		}
+		end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
 		if (end == 0)
 			return STEP_LATER;
 		repaired(b, s);

@@ -64,7 +64,7 @@ static enum kx_drop response(
 		0)
 		return KX_DROP_PATH_TOKEN;
 	if (b->ops->path_of(b->tx, f, &path) != 0)
-		return KX_DROP_TX_NO_NEIGHBOUR;
+		return out_no_path(b);
 	move(b, s, f, &path);
 	return KX_DROP_NONE;
 }

@@ -70,3 +70,10 @@ void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *
 	kx_frame_seal(o->data, bytes);
 	b->ops->send(b->tx, o->buf, bytes, path);
 }
+
+enum kx_drop out_no_path(struct kx_broker *b)
+{
+	kx_count(&b->config.ledger->built, 1);
+	kx_ledger_drop(b->config.ledger, KX_DROP_TX_NO_NEIGHBOUR);
+	return KX_DROP_NONE;
+}

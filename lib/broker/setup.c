@@ -33,7 +33,7 @@ enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const st
 	struct out o;
 
 	if (b->ops->path_of(b->tx, f, &path) != 0)
-		return KX_DROP_TX_NO_NEIGHBOUR;
+		return out_no_path(b);
 	if (hello->version_min > KX_WIRE_VERSION || hello->version_max < KX_WIRE_VERSION)
 		return refuse(b, &path, hello->client_nonce, KX_CODE_VERSION, KX_DROP_FRAME_VERSION);
 	if (!out_begin_bare(b, KX_COOKIE, 0, sizeof(*body), &o))
@@ -203,7 +203,7 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	if (s != NULL)
 		return accept_again(b, s, f, auth);
 	if (b->ops->path_of(b->tx, f, &path) != 0)
-		return KX_DROP_TX_NO_NEIGHBOUR;
+		return out_no_path(b);
 	if (kx_auth_cookie_check(b->auth, auth->client_nonce, auth->broker_nonce, &f->remote, b->now_ns,
 		    b->config.conf->sessions.cookie_lifetime_ms * UINT64_C(1000000), auth->cookie) != 0)
 		return KX_DROP_COOKIE_BAD;

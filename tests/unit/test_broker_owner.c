@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Two sessions of one producer: what the older one holds does not outlive it, and is counted once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "broker_rig.h"
+
+static const char ini[] =
+	"[lcores]\ndata = 1\n"
+	"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+	"[port net_memif0]\naddress = 10.0.0.254/24\n"
+	"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 4M\nmax_message_bytes = 64K\n"
+	"[topic big]\npartitions = 1\nlog_bytes = 1M\nmax_message_bytes = 64K\n";
+
+static uint64_t held(struct rig *r)
+{
+	struct kx_broker_memory m;
+
+	kx_broker_memory(r->broker, &m);
+	return m.reorder_used;
+}
+
+static uint64_t reserved(struct rig *r)
+{
+	return kx_broker_topics(r->broker)->partitions[0].reserved_bytes;
+}
+
+static void leave(struct rig_session *s)
+{
+	struct kx_close close = {.code = KX_CODE_OK};
+
+	assert_int_equal(rig_send(s, KX_CLOSE, &close, sizeof(close)), KX_DROP_NONE);
+	rig_turn(s->rig, 1000);
+}
+
+static struct rig_session older(struct rig *r)
+{
+	struct rig_session s = rig_connect(r, 1, 5000);
+
+	assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	assert_int_equal(rig_produce(&s, 0, 0, 5, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 1);
+	return s;
+}
+
+/* Another session of the same producer. */
+static struct rig_session again(const struct rig_session *s)
+{
+	struct kx_auth wish = {.method = KX_AUTH_TICKET};
+	struct rig_session b;
+
+	memcpy(wish.ticket, s->accept.ticket, sizeof(wish.ticket));
+	assert_int_equal(rig_auth(s->rig, 1, 5001, &wish, &b), KX_DROP_NONE);
+	rig_accepted(&b);
+	return b;
+}
+
+/* The client came back on a new session before the broker gave the old one up, and left on the new one first.
+ */
+static void what_the_newer_holds_leaves_with_it(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session a = older(r), b = again(&a);
+
+	(void)state;
+	assert_int_equal(b.producer_id, a.producer_id);
+	assert_int_equal(rig_produce(&b, 0, 0, 1, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 0);
+	leave(&a);
+	assert_int_equal(rig_produce(&b, 0, 0, 7, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 1);
+	leave(&b);
+	assert_int_equal(held(r), 0);
+	assert_int_equal(reserved(r), 0);
+	rig_free(r);
+}
+
+static void both_in_turn(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session a = older(r), b = again(&a);
+
+	(void)state;
+	for (uint64_t i = 0; i < 3; i++) { /* nobody fills the hole at 1 */
+		assert_int_equal(rig_produce(&b, 0, 0, 10 + i, 1, 0), KX_DROP_NONE);
+		assert_int_equal(held(r), 1);
+		assert_int_equal(rig_produce(&a, 0, 0, 20 + i, 1, 0), KX_DROP_NONE);
+		assert_int_equal(held(r), 1);
+	}
+	assert_int_equal(rig_produce(&b, 0, 0, 1, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 0);
+	leave(&b);
+	leave(&a);
+	assert_int_equal(reserved(r), 0);
+	rig_free(r);
+}
+
+/* A NAK of bytes may name any: beyond the batch there is nothing to send. */
+static void bytes_beyond_the_batch(void **state)
+{
+	static uint64_t batch[(KX_BATCH_HDR_BYTES + 8 + 4000) / 8];
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	uint8_t part[sizeof(struct kx_frag) + 1024] KX_ALIGNED(8);
+	struct kx_frag *f = (struct kx_frag *)part;
+	struct {
+		struct kx_nak nak;
+		struct kx_nak_entry e;
+	} nak = {.nak = {.entry_count = 1}, .e = {.handle = 3, .kind = KX_NAK_BYTES}};
+	struct kx_batch_writer w;
+	uint32_t bytes;
+
+	(void)state;
+	kx_batch_begin(&w, (uint8_t *)batch, sizeof(batch), 1, s.producer_id, s.producer_epoch, 0, 0);
+	memset(kx_batch_claim(&w, 4000), 7, 4000);
+	bytes = kx_batch_end(&w);
+	rig_subscribe(&s, 1, 3, KX_OFFSET_EARLIEST, 1 << 20);
+	for (uint32_t at = 0; at < bytes; at += 1024) {
+		*f = (struct kx_frag){.partition = 1,
+			.batch_bytes = bytes,
+			.frag_offset = at,
+			.frag_bytes = KX_MIN(1024, bytes - at),
+			.part_bytes = 1024};
+		memcpy(f + 1, (uint8_t *)batch + at, f->frag_bytes);
+		f->frag_crc = kx_crc32c(0, f + 1, f->frag_bytes);
+		assert_int_equal(
+			rig_send(&s, KX_PRODUCE_FRAG, part, sizeof(*f) + f->frag_bytes), KX_DROP_NONE);
+	}
+	for (int i = 0; i < 20; i++)
+		rig_turn(r, 1000);
+	assert_true(rig_count(r, KX_DELIVER_FRAG) >= 3);
+	rig_forget(r);
+	nak.e.last = (uint64_t)(1 << 20) << 32 | (bytes + 8 + 8192);
+	assert_int_equal(rig_send(&s, KX_NAK, &nak, sizeof(nak)), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_int_equal(rig_count(r, KX_DELIVER_FRAG), 0);
+	nak.e.last = (uint64_t)bytes << 32 | 1360;
+	assert_int_equal(rig_send(&s, KX_NAK, &nak, sizeof(nak)), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_true(rig_count(r, KX_DELIVER_FRAG) >= 2);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_the_newer_holds_leaves_with_it),
+		cmocka_unit_test(both_in_turn),
+		cmocka_unit_test(bytes_beyond_the_batch),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
