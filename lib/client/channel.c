@@ -234,15 +234,6 @@ void kxc_channel_close(struct channel *ch, uint64_t now_ns)
 		ch->lcore = NONE;
 }
 
-static uint64_t probe_due_ns(const struct channel *ch)
-{
-	const struct kx_txwin *w = &ch->tx;
-
-	if (w->waiting == 0)
-		return UINT64_MAX;
-	return w->progress_ns + (kx_rtt_pto_ns(&ch->rtt) << KX_MIN(w->probes, 6u)) + 1;
-}
-
 static uint64_t blocked_due_ns(const struct channel *ch)
 {
 	if (ch->blocked_ns == 0)
@@ -362,7 +353,7 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	work += kxc_transmit(ch, now_ns);
 	work += silence(ch, now_ns);
 	due = KX_MIN(ch->last_rx_ns + ch->idle_ns + 1, ch->last_tx_ns + ch->heartbeat_ns);
-	due = KX_MIN(due, KX_MIN(probe_due_ns(ch), blocked_due_ns(ch)));
+	due = KX_MIN(due, KX_MIN(kx_txwin_probe_ns(&ch->tx, kx_rtt_pto_ns(&ch->rtt)), blocked_due_ns(ch)));
 	due = KX_MIN(due, KX_MIN(ch->credit_due_ns, ch->nak_due_ns));
 	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, KX_MIN(ch->stall_due_ns, ch->send_due_ns)));
 	due = KX_MIN(due, ch->resume_due_ns);

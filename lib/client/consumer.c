@@ -298,7 +298,7 @@ void kxc_consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t no
 		kxc_sub_wait(s);
 		kxc_sub_detach(s);
 		/* what a broker kept in memory only is gone, its offsets begin again */
-		s->reset_position |= new_boot && !s->durable;
+		s->reset_position |= new_boot && !s->durable && s->next_offset != UINT64_MAX;
 	}
 	if (c->state != OPEN_FAILED)
 		c->state = OPEN_META;
@@ -464,7 +464,12 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 		return;
 	}
 	c = s->consumer;
-	had = s->next_offset;
+	had = s->next_offset != UINT64_MAX ? s->next_offset : s->want;
+	if (s->reset_position) { /* the offsets of the log that is gone mean nothing in this one */
+		s->reset_position = false;
+		s->want = had = 0;
+		truncated(s, 0);
+	}
 	s->state = SUB_ACTIVE;
 	s->log_epoch = b->log_epoch;
 	/* from inside a batch on: the batch comes whole */
@@ -474,12 +479,7 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 	s->hole_top = s->nak_pkt = 0;
 	if (s->asks == 1)
 		kx_rtt_sample(&ch->rtt, now_ns - (s->ask_ns - REQUEST_FIRST));
-	if (s->reset_position) {
-		s->reset_position = false;
-		truncated(s, 0);
-		had = UINT64_MAX;
-	}
-	if (had != UINT64_MAX && b->start_offset > had) {
+	if (b->start_offset > had) { /* had: also the offset that was asked for first */
 		c->client->stats.trimmed_messages += b->start_offset - had;
 		kxc_client_event(c->client,
 			&(struct kx_event){.type = KX_EVENT_OFFSET_TRIMMED,

@@ -9,6 +9,13 @@ static void close_others(struct kx_client *c, uint64_t now_ns)
 			kxc_channel_close(&c->channels[i], now_ns);
 }
 
+/* No partition has a channel any more: each is listed anew when it has something to send. */
+static void unlist_parts(struct kx_client *c)
+{
+	for (uint32_t i = 0; i < c->opts.channels_max; i++)
+		c->channels[i].send_head = c->channels[i].send_tail = NULL;
+}
+
 static void consumers_lost(struct kx_client *c, bool new_boot, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
@@ -22,6 +29,7 @@ void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL)
 			kxc_producer_lost(c->producers[i], why, now_ns);
+	unlist_parts(c);
 	consumers_lost(c, new_boot, now_ns);
 }
 
@@ -31,6 +39,7 @@ void kxc_client_identity_changes(struct kx_client *c, bool new_boot, uint64_t no
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL)
 			kxc_producer_renamed(c->producers[i], new_boot);
+	unlist_parts(c);
 	consumers_lost(c, new_boot, now_ns);
 }
 

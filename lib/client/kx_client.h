@@ -519,7 +519,8 @@ static inline struct kx_record_iter kx_batch_records(const struct kx_batch_view 
 struct kx_consumer_opts {
 	const char *topic;     /**< 1..63 bytes; copied */
 	int32_t partition;     /**< index, or KX_PARTITION_ALL */
-	uint64_t start_offset; /**< or KX_OFFSET_EARLIEST, KX_OFFSET_NOW: in each partition */
+	uint64_t start_offset; /**< or KX_OFFSET_EARLIEST, KX_OFFSET_NOW: in each partition. An offset that is
+				  gone is told by KX_EVENT_OFFSET_TRIMMED */
 	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096.. */
 	uint32_t hold_frames;  /**< frames kept while a hole before them is repaired, all partitions, 0: one
 				  for each  KiB of window_bytes, at least 256 */

@@ -90,7 +90,7 @@ static enum sent send_again(struct channel *ch, uint32_t ref, uint64_t now_ns)
 	struct kx_producer *p = ch->client->producers[ref >> 24 & 0x7f];
 	uint32_t low = ref & 0xffffff;
 
-	if (p == NULL)
+	if (p == NULL || p->slots == NULL) /* it was closed: what it had sent is given up */
 		return SENT_NOTHING;
 	if (ref & REF_LARGE) {
 		const struct large *l = &p->larges[low >> 18];
@@ -157,7 +157,8 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 	return n;
 }
 
-/* May this batch go? One frame beyond the credit is sent as a probe when nothing else is on its way. */
+/* May this batch go? Never beyond the bytes; one frame beyond the packets is sent as a probe when nothing
+ * else is on its way. */
 static bool credit_allows(struct channel *ch, const struct slot *s)
 {
 	if (kx_unlikely(!s->counted && ch->used_bytes + s->bytes > ch->limit_bytes))

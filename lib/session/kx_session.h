@@ -357,9 +357,11 @@ bool kx_txwin_take(struct kx_txwin *w, uint64_t pkt_no, uint32_t *ref);
  */
 uint64_t kx_txwin_find(const struct kx_txwin *w, uint64_t first, uint64_t last);
 /**
- * Probe time-out passed? Probe k (0, 1, ...) is due pto_ns * 2^k after the last progress, from the seventh on
- * every 64 * pto_ns. True: send a HEARTBEAT, which names the highest number by its own. Counts the probe.
+ * When the next probe is due: probe k (0, 1, ...) pto_ns * 2^k after the last progress, from the seventh on
+ * every 64 * pto_ns. UINT64_MAX while nothing waits.
  */
+uint64_t kx_txwin_probe_ns(const struct kx_txwin *w, uint64_t pto_ns);
+/** Is it due? True: send a HEARTBEAT, which names the highest number by its own. Counts the probe. */
 bool kx_txwin_probe_due(struct kx_txwin *w, uint64_t now_ns, uint64_t pto_ns);
 
 /* ---- round trip time (RFC 6298 smoothing, ns)

@@ -155,14 +155,21 @@ uint64_t kx_txwin_find(const struct kx_txwin *w, uint64_t first, uint64_t last)
 	return pkt_no < end ? pkt_no : 0;
 }
 
-bool kx_txwin_probe_due(struct kx_txwin *w, uint64_t now_ns, uint64_t pto_ns)
+uint64_t kx_txwin_probe_ns(const struct kx_txwin *w, uint64_t pto_ns)
 {
 	uint64_t pto = KX_MIN(pto_ns, 60 * KX_NS_PER_S);
 	uint64_t wait_ns = pto << KX_MIN(w->probes, 6u);
 
+	if (w->waiting == 0)
+		return UINT64_MAX;
 	if (w->probes > 6)
 		wait_ns *= w->probes - 5;
-	if (w->waiting == 0 || now_ns <= w->progress_ns || now_ns - w->progress_ns <= wait_ns)
+	return w->progress_ns + wait_ns + 1;
+}
+
+bool kx_txwin_probe_due(struct kx_txwin *w, uint64_t now_ns, uint64_t pto_ns)
+{
+	if (now_ns < kx_txwin_probe_ns(w, pto_ns))
 		return false;
 	w->probes++;
 	return true;

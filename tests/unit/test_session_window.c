@@ -484,6 +484,7 @@ static void test_tx_probe(void **state)
 	kx_txwin_send(&w, 0, 1005);
 	assert_false(kx_txwin_probe_due(&w, 900, pto));
 	for (unsigned int i = 0; i < KX_DIM(due); i++) {
+		assert_int_equal(kx_txwin_probe_ns(&w, pto), 1000 + due[i] + 1);
 		assert_false(kx_txwin_probe_due(&w, 1000 + due[i], pto));
 		assert_true(kx_txwin_probe_due(&w, 1000 + due[i] + 1, pto));
 	}
