@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Frames from outside of any session of their own: recorded and sent again, sent from elsewhere, made up. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+void hostile_begin(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->raw_count && s->faults_on >> SIM_LIAR & 1; i++)
+		sim_at(s, s->now_ns + pick(s, 5 * KX_NS_PER_S), EV_RAW, i, 0);
+}
+
+static const struct flight *recorded(struct sim *s)
+{
+	struct net *n = &s->net;
+
+	return n->replay_count == 0 ? NULL : &n->replay[pick(s, KX_MIN(n->replay_count, (uint32_t)REPLAYS))];
+}
+
+/* As it was, from where it came: what a network that repeats does, at any later time. */
+void hostile_replay(struct sim *s)
+{
+	for (uint64_t n = pick_in(s, 1, 20); n > 0; n--) {
+		const struct flight *f = recorded(s);
+
+		if (f == NULL)
+			return;
+		fault_hit(s, SIM_REPLAY);
+		net_inject(s, &f->from, &f->to, f->data, f->bytes, pick(s, 100 * SIM_MS));
+	}
+}
+
+/* To where it does not belong: back to a broker, another lcore, another client, from an address that is not
+ * its own. */
+void hostile_reflect(struct sim *s)
+{
+	for (uint64_t n = pick_in(s, 1, 20); n > 0; n--) {
+		const struct flight *f = recorded(s);
+		struct kx_addr from = net_address(
+				       2, (uint32_t)pick(s, SIM_RAWS), (uint16_t)pick_in(s, 30001, 30100)),
+			       to;
+
+		if (f == NULL)
+			return;
+		fault_hit(s, SIM_REFLECT);
+		to = chance(s, 700) ? s->broker.lcores[pick(s, s->broker.lcore_count)].addr
+				    : s->clients[pick(s, s->client_count)].addr;
+		net_inject(s, &from, &to, f->data, f->bytes, pick(s, 10 * SIM_MS));
+	}
+}
+
+static void random_bytes(struct sim *s, uint8_t *to, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i++)
+		to[i] = (uint8_t)pick(s, 256);
+}
+
+/* Of nobody's session, or noise. */
+static void forge_one(struct sim *s, const struct kx_addr *from)
+{
+	static const enum kx_frame_type types[] = {
+		KX_PING, KX_CLOSE, KX_RESET, KX_HELLO, KX_COOKIE, KX_ACCEPT, KX_REFUSE, KX_AUTH};
+	static const uint16_t body[] = {16, 8, 16, 480, 80, 208, 24, 480};
+	uint32_t i = (uint32_t)pick(s, KX_DIM(types)),
+		 bytes = (uint32_t)sizeof(struct kx_frame_hdr) + body[i];
+	bool bare = types[i] <= KX_REFUSE, to_broker = chance(s, 600);
+	const struct kx_addr *to = to_broker ? &s->broker.lcores[pick(s, s->broker.lcore_count)].addr
+					     : &s->clients[pick(s, s->client_count)].addr;
+	uint8_t frame[600] KX_ALIGNED(8) = {0};
+
+	if (chance(s, 200)) {
+		bytes = (uint32_t)pick_in(s, 1, 600);
+		random_bytes(s, frame, bytes);
+	} else {
+		kx_frame_begin(frame, types[i], bare ? 0 : kx_prng_next(&s->prng) | 1,
+			bare ? 0 : pick_in(s, 1, 1000), 0, 0);
+		random_bytes(s, frame + sizeof(struct kx_frame_hdr), KX_MIN(32u, body[i]));
+		if (types[i] == KX_HELLO)
+			memset(frame + sizeof(struct kx_frame_hdr) + 16, 1, 2),
+				memset(frame + sizeof(struct kx_frame_hdr) + 18, 0, 14);
+		if (chance(s, 100) && bytes > 500)
+			bytes -= 8;
+		kx_frame_seal(frame, bytes);
+	}
+	net_inject(s, from, to, frame, bytes, pick(s, 10 * SIM_MS));
+}
+
+void hostile_forge(struct sim *s)
+{
+	struct kx_addr from = net_address(2, (uint32_t)pick(s, SIM_RAWS), (uint16_t)pick_in(s, 30001, 30100));
+
+	for (uint64_t n = pick_in(s, 1, 40); n > 0; n--) {
+		fault_hit(s, SIM_FORGE);
+		forge_one(s, &from);
+	}
+}

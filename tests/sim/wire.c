@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What each frame that a broker or a client puts on the wire may say: well formed, numbers that only rise,
+ * nothing beyond the credit of the other side, no acknowledgement of what is not stored. */
+#include <stdlib.h>
+
+#include "sim.h"
+
+struct wsub {
+	uint32_t sub_id, partition;
+	uint64_t limit_bytes, sent_bytes, end_offset, next_offset;
+	bool started, trimmed;
+};
+struct wconn {
+	uint64_t conn_id, producer_id;
+	uint32_t producer_epoch, sub_count, sub_size;
+	uint64_t next_pkt[2], floor[2];
+	uint64_t limit_pkt, limit_bytes,
+		used_bytes; /* granted by the broker; sent for the first time by the client */
+	uint32_t beyond;    /* frames that a probe allows beyond limit_pkt */
+	uint64_t seq_end[SIM_PARTS];
+	struct wsub *subs;
+};
+struct wire {
+	struct kx_map conn_map, epoch_map;
+	struct wconn **conns;
+	uint32_t count, size;
+};
+
+void wire_init(struct sim *s)
+{
+	s->wire = calloc(1, sizeof(*s->wire));
+	if (kx_map_init(&s->wire->conn_map, 16384) != 0 || kx_map_init(&s->wire->epoch_map, 16384) != 0)
+		sim_fail(s, "no memory");
+}
+
+void wire_free(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->wire->count; i++) {
+		free(s->wire->conns[i]->subs);
+		free(s->wire->conns[i]);
+	}
+	kx_map_fini(&s->wire->conn_map);
+	kx_map_fini(&s->wire->epoch_map);
+	free(s->wire->conns);
+	free(s->wire);
+}
+
+uint32_t wire_epoch(struct sim *s, uint64_t producer_id)
+{
+	uint32_t epoch = 0;
+
+	(void)kx_map_get(&s->wire->epoch_map, producer_id, &epoch);
+	return epoch;
+}
+
+static struct wconn *conn_of(struct sim *s, uint64_t conn_id)
+{
+	uint32_t i;
+
+	return kx_map_get(&s->wire->conn_map, conn_id, &i) ? s->wire->conns[i] : NULL;
+}
+
+static void accepted(struct sim *s, const struct kx_accept *a)
+{
+	struct wire *w = s->wire;
+	struct wconn *c = conn_of(s, a->conn_id);
+
+	SIM_CHECK(s, a->producer_epoch >= wire_epoch(s, a->producer_id),
+		"ACCEPT of producer %llu with epoch %u after %u", (unsigned long long)a->producer_id,
+		a->producer_epoch, wire_epoch(s, a->producer_id));
+	(void)kx_map_put(&w->epoch_map, a->producer_id, a->producer_epoch);
+	if (c != NULL) {
+		SIM_CHECK(s, c->producer_id == a->producer_id && c->producer_epoch == a->producer_epoch,
+			"two ACCEPTs of one connection differ");
+		return;
+	}
+	if (w->count == w->size) {
+		w->size = KX_MAX(64u, 2 * w->size);
+		w->conns = realloc(w->conns, w->size * sizeof(*w->conns));
+	}
+	c = calloc(1, sizeof(*c));
+	*c = (struct wconn){.conn_id = a->conn_id,
+		.producer_id = a->producer_id,
+		.producer_epoch = a->producer_epoch,
+		.next_pkt = {1, 1},
+		.limit_pkt = a->limit_pkt,
+		.limit_bytes = a->limit_bytes};
+	if (kx_map_put(&w->conn_map, c->conn_id, w->count) != 0)
+		sim_fail(s, "too many connections");
+	w->conns[w->count++] = c;
+}
+
+static void numbers(struct sim *s, struct wconn *c, const struct kx_frame_hdr *h, int from_broker)
+{
+	uint64_t floor = h->pkt_no - h->floor_delta;
+
+	SIM_CHECK(s, h->pkt_no >= c->next_pkt[from_broker], "%s sent as packet %llu where %llu is next",
+		kx_frame_type_name(h->type), (unsigned long long)h->pkt_no,
+		(unsigned long long)c->next_pkt[from_broker]);
+	SIM_CHECK(s, floor >= c->floor[from_broker], "the floor fell from %llu to %llu",
+		(unsigned long long)c->floor[from_broker], (unsigned long long)floor);
+	c->next_pkt[from_broker] = h->pkt_no + 1;
+	c->floor[from_broker] = floor;
+}
+
+/* ---- from the broker */
+
+static void receipt(struct sim *s, struct wconn *c, const struct kx_receipt *r, bool to_raw)
+{
+	SIM_CHECK(s, r->limit_pkt >= c->limit_pkt && r->limit_bytes >= c->limit_bytes,
+		"credit fell: %llu/%llu to %llu/%llu", (unsigned long long)c->limit_pkt,
+		(unsigned long long)c->limit_bytes, (unsigned long long)r->limit_pkt,
+		(unsigned long long)r->limit_bytes);
+	SIM_CHECK(s, to_raw || r->largest_pkt < c->next_pkt[0],
+		"packet %llu is acknowledged and was never sent", (unsigned long long)r->largest_pkt);
+	c->limit_pkt = r->limit_pkt;
+	c->limit_bytes = r->limit_bytes;
+	s->coverage.blocked[r->blocked & 7]++;
+}
+
+/* Everything below next_seq is stored, and next_offset is where it ends. */
+static void commit_entry(struct sim *s, const struct wconn *c, const struct kx_commit_entry *e)
+{
+	const struct stream *st = check_stream(s, c->producer_id, e->partition, false);
+	const struct mpart *m = &s->oracle.parts[s->broker.boots - 1][e->partition];
+	uint32_t lo = 0, hi = m->count;
+
+	if (e->next_seq == 0)
+		return;
+	SIM_CHECK(s, st != NULL && e->producer_epoch == c->producer_epoch && e->next_seq <= st->next_seq,
+		"COMMIT_ACK: partition %u producer %llu below %llu, %llu are stored", e->partition,
+		(unsigned long long)c->producer_id, (unsigned long long)e->next_seq,
+		(unsigned long long)(st != NULL ? st->next_seq : 0));
+	while (lo < hi) { /* the first batch that does not end below next_offset */
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (m->batches[mid].base + m->batches[mid].records < e->next_offset)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	SIM_CHECK(s,
+		lo < m->count && m->batches[lo].base + m->batches[lo].records == e->next_offset &&
+			m->batches[lo].producer_id == c->producer_id &&
+			m->batches[lo].first_seq + m->batches[lo].records == e->next_seq,
+		"COMMIT_ACK: partition %u producer %llu: no batch ends with sequence %llu at offset %llu",
+		e->partition, (unsigned long long)c->producer_id, (unsigned long long)e->next_seq,
+		(unsigned long long)e->next_offset);
+}
+
+static struct wsub *sub_of(struct wconn *c, uint32_t sub_id)
+{
+	for (uint32_t i = c->sub_count; i-- > 0;)
+		if (c->subs[i].sub_id == sub_id)
+			return &c->subs[i];
+	return NULL;
+}
+
+static uint32_t records_at(struct sim *s, uint32_t partition, uint64_t offset)
+{
+	uint32_t hint = UINT32_MAX;
+	const struct mbatch *b =
+		check_batch_at(&s->oracle.parts[s->broker.boots - 1][partition], offset, &hint);
+
+	SIM_CHECK(s, b != NULL, "partition %u: a batch at %llu is delivered, none is stored", partition,
+		(unsigned long long)offset);
+	return b->records;
+}
+
+/* Log bytes first sent stay below the consumer's credit; one batch that is larger may come when it has all
+ * before. A batch in parts counts with its last one: what is trimmed while it is on its way never comes
+ * whole. */
+static void delivered(
+	struct sim *s, struct wsub *w, uint64_t base, uint32_t records, uint32_t bytes, bool part, bool last)
+{
+	if (w->started && base < w->end_offset)
+		return;
+	if (!w->started) { /* it has everything before the first */
+		w->started = true;
+		w->next_offset = base;
+	}
+	/* parts of a batch that was trimmed before its end may have counted, or not: from then on nobody can
+	 * tell */
+	SIM_CHECK(s,
+		w->trimmed || w->sent_bytes + bytes <= w->limit_bytes || (part && w->next_offset >= base),
+		"subscription %u: %llu bytes were sent, %llu are granted", w->sub_id,
+		(unsigned long long)w->sent_bytes + bytes, (unsigned long long)w->limit_bytes);
+	if (!last)
+		return;
+	w->end_offset = base + records;
+	w->sent_bytes += bytes;
+}
+
+static void deliver(struct sim *s, struct wconn *c, const struct kx_frame_view *v)
+{
+	struct wsub *w = sub_of(c, v->hdr->handle);
+	const uint8_t *at = v->body;
+
+	if (w != NULL && v->hdr->type == KX_NOTICE)
+		w->trimmed = true;
+	if (v->hdr->type == KX_NOTICE)
+		return;
+	SIM_CHECK(s, w != NULL, "a delivery to subscription %u, which nobody asked for", v->hdr->handle);
+	if (v->hdr->type == KX_DELIVER_FRAG) {
+		const struct kx_frag *f = (const struct kx_frag *)v->body;
+
+		delivered(s, w, f->first, records_at(s, f->partition, f->first), f->batch_bytes, true,
+			f->frag_offset + f->frag_bytes == f->batch_bytes);
+		return;
+	}
+	for (uint32_t i = 0; i < v->batch_count; i++) {
+		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)at;
+
+		delivered(s, w, b->base_offset, b->record_count, b->batch_bytes, false, true);
+		at += b->batch_bytes;
+	}
+}
+
+/* A raw peer says what it likes, and nobody looks: only what does not depend on it is checked. */
+void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint32_t bytes, bool to_raw)
+{
+	struct kx_frame_view v;
+	enum kx_drop drop = kx_frame_check(data, bytes, KX_FROM_BROKER, &v);
+	const struct kx_receipt *r;
+	struct wconn *c;
+
+	SIM_CHECK(s, drop == KX_DROP_NONE, "lcore %u sent a %s that is bad: %s", l->index,
+		kx_frame_type_name(data[1]), kx_drop_key(drop));
+	s->coverage.to_client[v.hdr->type]++;
+	if (v.hdr->type == KX_ACCEPT)
+		accepted(s, (const struct kx_accept *)v.body);
+	if (v.hdr->pkt_no == 0)
+		return;
+	c = conn_of(s, v.hdr->conn_id);
+	if (c == NULL) /* its ACCEPT had no buffer */
+		return;
+	numbers(s, c, v.hdr, 1);
+	r = (const struct kx_receipt *)v.body;
+	if (v.hdr->type == KX_RX_ACK || v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_HEARTBEAT)
+		receipt(s, c, r, to_raw);
+	if (v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_DELIVER || v.hdr->type == KX_DELIVER_FRAG)
+		check_ingest(l);
+	for (uint32_t i = 0; v.hdr->type == KX_COMMIT_ACK && i < r->entry_count; i++)
+		commit_entry(s, c, (const struct kx_commit_entry *)(r + 1) + i);
+	if (!to_raw && v.hdr->handle != 0)
+		deliver(s, c, &v);
+}
+
+/* ---- from a client */
+
+static void subscribe(struct wconn *c, const struct kx_subscribe *b)
+{
+	if (sub_of(c, b->sub_id) != NULL)
+		return;
+	if (c->sub_count == c->sub_size) {
+		c->sub_size = KX_MAX(16u, 2 * c->sub_size);
+		c->subs = realloc(c->subs, c->sub_size * sizeof(*c->subs));
+	}
+	c->subs[c->sub_count++] =
+		(struct wsub){.sub_id = b->sub_id, .partition = b->partition, .limit_bytes = b->limit_bytes};
+}
+
+static void credit(struct sim *s, struct wconn *c, const struct kx_receipt *r)
+{
+	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(r + 1);
+
+	for (uint32_t i = 0; i < r->entry_count; i++) {
+		struct wsub *w = sub_of(c, e[i].sub_id);
+
+		if (w == NULL)
+			continue;
+		SIM_CHECK(s, e[i].limit_bytes >= w->limit_bytes && e[i].next_offset >= w->next_offset,
+			"CREDIT of subscription %u fell", e[i].sub_id);
+		w->limit_bytes = e[i].limit_bytes;
+		w->next_offset = e[i].next_offset;
+	}
+}
+
+/* First sendings stay below both limits; a probe allows one frame more. */
+static void produced(struct sim *s, struct wconn *c, uint64_t pkt_no, uint32_t partition, uint64_t seq,
+	uint64_t end, uint32_t bytes)
+{
+	if (partition >= SIM_PARTS || seq < c->seq_end[partition])
+		return;
+	c->seq_end[partition] = end;
+	c->used_bytes += bytes;
+	SIM_CHECK(s, c->used_bytes <= c->limit_bytes, "the client sent %llu bytes, %llu are granted",
+		(unsigned long long)c->used_bytes, (unsigned long long)c->limit_bytes);
+	if (pkt_no < c->limit_pkt)
+		return;
+	SIM_CHECK(s, c->beyond > 0,
+		"packet %llu is beyond the limit of %llu (partition %u, sequence %llu, %u bytes)",
+		(unsigned long long)pkt_no, (unsigned long long)c->limit_pkt, partition,
+		(unsigned long long)seq, bytes);
+	c->beyond--;
+}
+
+static void produce(struct sim *s, struct wconn *c, const struct kx_frame_view *v)
+{
+	const uint8_t *at = v->body;
+
+	if (v->hdr->type == KX_PRODUCE_FRAG) {
+		const struct kx_frag *f = (const struct kx_frag *)v->body;
+
+		produced(s, c, v->hdr->pkt_no, f->partition, f->first, f->first + 1, f->batch_bytes);
+		return;
+	}
+	for (uint32_t i = 0; i < v->batch_count; i++) {
+		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)at;
+
+		produced(s, c, v->hdr->pkt_no, b->partition, b->first_seq, b->first_seq + b->record_count,
+			b->batch_bytes);
+		at += b->batch_bytes;
+	}
+}
+
+void wire_from_client(struct sim *s, const struct client *k, const uint8_t *data, uint32_t bytes)
+{
+	struct kx_frame_view v;
+	enum kx_drop drop = kx_frame_check(data, bytes, KX_FROM_CLIENT, &v);
+	struct wconn *c;
+
+	SIM_CHECK(s, drop == KX_DROP_NONE, "client %u sent a %s that is bad: %s", k->index,
+		kx_frame_type_name(data[1]), kx_drop_key(drop));
+	s->coverage.to_broker[v.hdr->type]++;
+	if (v.hdr->pkt_no == 0)
+		return;
+	c = conn_of(s, v.hdr->conn_id);
+	SIM_CHECK(s, c != NULL, "client %u: %s in a session it was not accepted to", k->index,
+		kx_frame_type_name(v.hdr->type));
+	numbers(s, c, v.hdr, 0);
+	if (v.hdr->type == KX_SUBSCRIBE)
+		subscribe(c, (const struct kx_subscribe *)v.body);
+	else if (v.hdr->type == KX_CREDIT)
+		credit(s, c, (const struct kx_receipt *)v.body);
+	if (v.hdr->type == KX_HEARTBEAT ||
+		k->no_buffer != 0) /* there may have been no buffer for the probe */
+		c->beyond = 1;
+	if (v.hdr->type == KX_PRODUCE || v.hdr->type == KX_PRODUCE_FRAG)
+		produce(s, c, &v);
+}
