@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kx_auth.h"
 #include "kx_log.h"
 
 #define ROUNDS	     31
@@ -18,6 +19,8 @@
 #define MESSAGES     17
 #define VALUE_BYTES  64
 #define EXTENT_BYTES 65536u
+#define TOPICS	     1024
+#define DECISIONS    32
 #define LOG_BYTES    (8 * EXTENT_BYTES)
 
 struct bench {
@@ -29,6 +32,8 @@ struct bench {
 	struct kx_extent_pool pool;
 	struct kx_log log;
 	uint64_t seq;
+	uint64_t allowed[TOPICS / 64];
+	uint32_t topic[DECISIONS];
 };
 
 static uint32_t write_batch(uint8_t *at, uint32_t max_bytes, uint32_t messages, uint64_t seq)
@@ -107,6 +112,16 @@ static void message_read(struct bench *b)
 		__asm__ volatile("" : : "r"(r.value) : "memory");
 }
 
+/* 32 decisions, each on its own. */
+static void access_decision(struct bench *b)
+{
+	for (uint32_t i = 0; i < DECISIONS; i++) {
+		bool allowed = kx_auth_allowed(b->allowed, b->topic[i]);
+
+		__asm__ volatile("" : : "r"(allowed) : "memory");
+	}
+}
+
 static const struct row {
 	const char *name;
 	void (*fn)(struct bench *b);
@@ -118,6 +133,7 @@ static const struct row {
 	{"batch_append", batch_append, 1},
 	{"message_encode", message_encode, MESSAGES},
 	{"message_read", message_read, MESSAGES},
+	{"access_decision", access_decision, DECISIONS},
 };
 
 static int by_value(const void *a, const void *b)
@@ -188,5 +204,8 @@ int main(int argc, char **argv)
 	b.full_bytes = build(b.full, MESSAGES, false);
 	b.single_bytes = build(b.single, 1, false);
 	build(b.deliver, MESSAGES, true);
+	for (uint32_t i = 0; i < DECISIONS; i++)
+		b.topic[i] = i * 509 % TOPICS;
+	memset(b.allowed, 0x5a, sizeof(b.allowed));
 	return argc == 1 ? measure_all(&b) : count(&b, argv[2], strtoul(argv[3], NULL, 10));
 }

@@ -23,9 +23,12 @@ def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     directory, out, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    values, order = {}, []
+    values, order, program_of = {}, [], {}
     for path in sorted(glob.glob(os.path.join(directory, "*.rows"))):
+        program = os.path.basename(path).split(".")[0]
         for name, ns in read(path):
+            if program_of.setdefault(name, program) != program:
+                continue  # two programs have it: the first one's
             if name not in values:
                 order.append(name)
             values.setdefault(name, []).append(float(ns))

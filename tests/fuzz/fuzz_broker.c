@@ -17,9 +17,12 @@ void fuzz_broker_process(void)
 	setenv("CMOCKA_TEST_ABORT", "1", 1);
 }
 
-void fuzz_broker_open(struct fuzz_broker *b)
+void fuzz_broker_open(struct fuzz_broker *b, const char *more)
 {
-	b->rig = rig_new(ini, 0, 1);
+	char text[sizeof(ini) + 2048];
+
+	snprintf(text, sizeof(text), "%s%s", ini, more);
+	b->rig = rig_new(text, 0, 1);
 }
 
 /* ---- what the broker sends */
@@ -83,6 +86,8 @@ static void watch_sent(struct fuzz_broker *b, const struct rig_sent *sent)
 		fuzz_require(h->pkt_no > t->pkt_no);
 		t->pkt_no = h->pkt_no;
 	}
+	if ((h->flags & KX_FLAGS_PROTECT) != 0)
+		return; /* not ours to read */
 	if (t != NULL && (h->type == KX_RX_ACK || h->type == KX_COMMIT_ACK || h->type == KX_HEARTBEAT))
 		watch_receipt(t, (const struct kx_receipt *)p);
 	if (h->type == KX_DELIVER)

@@ -46,7 +46,8 @@ struct fuzz_broker {
 
 /* Called once, before anything else: a failed assertion of the rig aborts. */
 void fuzz_broker_process(void);
-void fuzz_broker_open(struct fuzz_broker *b);
+/* `more`: further lines of the ini. */
+void fuzz_broker_open(struct fuzz_broker *b, const char *more);
 /* After it, everybody is gone and what they had is free; one more client is served. */
 void fuzz_broker_close(struct fuzz_broker *b);
 /* One frame, kept for a later replay. */

@@ -6,6 +6,8 @@
  * nonce and address, within its lifetime, and never twice for one nonce; a ticket that was changed gives
  * nothing; fuzz_broker.c says the rest.
  */
+#include <unistd.h>
+
 #include "fuzz_broker.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -14,6 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 #define CLIENTS		   4
 #define OPS_MAX		   200
 #define COOKIE_LIFETIME_NS UINT64_C(5000000000)
+
+/* Principals and keys: 0 is nobody's. */
+enum { ALICE = 1, BOB = 2 };
+static const char *const names[] = {"", "anonymous", "alice", "bob", "nobody"};
+static const uint32_t ids[] = {0, 0, ALICE, BOB, UINT32_MAX};
+static const uint32_t key_owner[] = {0, ALICE, ALICE, BOB};
+static struct kx_key keys[KX_DIM(key_owner)];
+static char folder[64], ini[1024];
 
 struct client {
 	struct kx_addr addr;
@@ -143,11 +153,48 @@ static uint64_t sessions(const struct program *p)
 	return m.sessions_used;
 }
 
+static uint32_t named(const struct kx_auth *a)
+{
+	for (unsigned int i = 0; i < KX_DIM(names); i++)
+		if (strlen(names[i]) == a->principal_bytes &&
+			memcmp(names[i], a->principal, a->principal_bytes) == 0)
+			return ids[i];
+	return UINT32_MAX;
+}
+
+/* The session's principal proved itself, and the broker does. */
+static void proven(const struct kx_auth *a, const struct kx_accept *accept)
+{
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+	uint32_t id = named(a);
+
+	fuzz_require(accept->principal_id == id);
+	fuzz_require(accept->protect >= a->protect && (id != BOB || accept->protect >= KX_PROTECT_MAC));
+	if (id == 0)
+		return;
+	fuzz_require(a->method != KX_AUTH_NONE);
+	for (unsigned int k = 0; k < KX_DIM(keys); k++) {
+		struct kx_auth again = *a;
+
+		if (key_owner[k] != id)
+			continue;
+		kx_auth_sign(&keys[k], &again);
+		if (memcmp(again.mac, a->mac, KX_MAC_BYTES) != 0)
+			continue;
+		kx_auth_session_secret(&keys[k], a, secret);
+		fuzz_require(kx_auth_accept_check(secret, accept) == 0);
+		return;
+	}
+	fuzz_require(!"a key was proven");
+}
+
 static void accepted(struct program *p, const struct kx_auth *a, bool new_session)
 {
 	struct client *c = by_nonce(p, a->client_nonce);
 
 	fuzz_require(memcmp(p->accept.client_nonce, a->client_nonce, KX_NONCE_BYTES) == 0);
+	if (new_session)
+		proven(a, &p->accept);
 	if (c == NULL)
 		return;			     /* a replay of one that has another nonce by now */
 	if (!new_session && c->conn_id != 0) /* an AUTH again: the same answer */
@@ -164,7 +211,8 @@ static void auth(struct program *p)
 	struct client *c = some_client(p), *other = some_client(p);
 	struct kx_auth *a;
 	uint8_t how = fuzz_u8(&p->in);
-	uint32_t bytes = KX_HELLO_BYTES;
+	uint32_t bytes = KX_HELLO_BYTES, who = fuzz_u8(&p->in) % KX_DIM(names),
+		 key = fuzz_u8(&p->in) % KX_DIM(keys);
 	uint64_t before = sessions(p);
 
 	memset(p->frame, 0, sizeof(p->frame));
@@ -172,10 +220,17 @@ static void auth(struct program *p)
 	memcpy(a->client_nonce, c->nonce, KX_NONCE_BYTES);
 	memcpy(a->cookie, ((how & 1) ? other : c)->cookie.cookie, KX_COOKIE_BYTES);
 	memcpy(a->broker_nonce, ((how & 2) ? other : c)->cookie.broker_nonce, KX_NONCE_BYTES);
-	a->method = (how & 4) ? KX_AUTH_TICKET : KX_AUTH_NONE;
+	a->method = (how & 4) ? KX_AUTH_TICKET : key > 0 ? KX_AUTH_HMAC_SHA256 : KX_AUTH_NONE;
+	a->principal_bytes = (uint8_t)strlen(names[who]);
+	memcpy(a->principal, names[who], a->principal_bytes);
+	a->protect = (how & 32) ? how >> 6 & 1 ? KX_PROTECT_AEAD : KX_PROTECT_MAC : KX_PROTECT_PLAIN;
+	if (how & 128)
+		a->producer_id = (how & 4) ? 0 : other->producer_id;
 	a->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
 	if (how & 4)
 		memcpy(a->ticket, other->ticket, KX_TICKET_BYTES);
+	if (key > 0)
+		kx_auth_sign(&keys[key], a);
 	kx_frame_seal((uint8_t *)p->frame, bytes);
 	if (how & 8)
 		bytes = fuzz_mutate(&p->in, (uint8_t *)p->frame, bytes, sizeof(p->frame));
@@ -224,11 +279,46 @@ static void time_passes(struct program *p)
 	fuzz_broker_turn(&p->broker, steps[fuzz_u8(&p->in) % KX_DIM(steps)]);
 }
 
+static const char *key_path(unsigned int k)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%u", folder, k);
+	return path;
+}
+
+static void remove_keys(void)
+{
+	for (unsigned int k = 0; k < KX_DIM(keys); k++)
+		unlink(key_path(k));
+	rmdir(folder);
+}
+
+static void make_keys(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	char said[256];
+	struct kx_text why;
+
+	snprintf(folder, sizeof(folder), "%.40s/kx_fuzz_XXXXXX", tmp != NULL ? tmp : "/tmp");
+	fuzz_require(mkdtemp(folder) != NULL);
+	atexit(remove_keys);
+	kx_text_init(&why, said, sizeof(said));
+	for (unsigned int k = 0; k < KX_DIM(keys); k++)
+		fuzz_require(kx_key_create(key_path(k), &why) == 0 &&
+			kx_key_load(key_path(k), &keys[k], &why) == 0);
+	snprintf(ini, sizeof(ini),
+		"[principal alice]\nkey_file = %s/1\nnext_key_file = %s/2\nproduce = *\n"
+		"[principal bob]\nkey_file = %s/3\nframes = mac\nconsume = *\nsessions = 2\n",
+		folder, folder, folder);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
 	fuzz_broker_process();
+	make_keys();
 	return 0;
 }
 
@@ -240,7 +330,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	p.in = (struct fuzz_input){data, data + bytes};
 	p.broker.on_sent = on_sent;
 	p.broker.user = &p;
-	fuzz_broker_open(&p.broker);
+	fuzz_broker_open(&p.broker, ini);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		p.clients[i].nonce[0] = (uint8_t)i;
 		fuzz_require(kx_addr_parse(i & 1 ? "10.0.1.1" : "10.0.1.2", (uint16_t)(7000 + i / 2),

@@ -394,7 +394,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	p.in = (struct fuzz_input){data, data + bytes};
 	p.broker.on_sent = on_sent;
 	p.broker.user = &p;
-	fuzz_broker_open(&p.broker);
+	fuzz_broker_open(&p.broker, "");
 	for (int i = 0; i < OPS_MAX && fuzz_more(&p.in); i++)
 		operation(&p);
 	fuzz_broker_close(&p.broker);

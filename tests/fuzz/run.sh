@@ -41,9 +41,9 @@ run_target() {
   mkdir -p $build/findings
   work=$(mktemp -d) || return 1
   log=$work/log.txt
-  mkdir "$work/new"
+  mkdir "$work/new" "$work/tmp"
   # New inputs go to the first folder: the seeds stay as they are.
-  "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+  TMPDIR=$work/tmp "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="$build/findings/$name-" "$work/new" "tests/fuzz/corpus/$name" >"$log" 2>&1 </dev/null &
   fuzzer=$!
   wait $fuzzer
