@@ -126,11 +126,11 @@ const struct hostile_field hostile_fields[] = {
 	{KX_PRODUCE_FRAG, "first", BODY(kx_frag, first), 0, U64, NONE},
 	{KX_PRODUCE_FRAG, "part_bytes", BODY(kx_frag, part_bytes), 512, 512, FIELD},
 
-	RECEIPT(KX_RX_ACK, 3, 2),
+	RECEIPT(KX_RX_ACK, 2, 2),
 	{KX_RX_ACK, "range_count", BODY(kx_receipt, range_count), 1, 1, LENGTH},
 	{KX_RX_ACK, "entry_count", BODY(kx_receipt, entry_count), 0, 0, FIELD},
-	{KX_RX_ACK, "start", NEXT(kx_receipt, kx_ack_range, start), 1, 3, FIELD},
-	{KX_RX_ACK, "count", NEXT(kx_receipt, kx_ack_range, count), 1, 3, FIELD},
+	{KX_RX_ACK, "start", NEXT(kx_receipt, kx_ack_range, start), 1, 2, FIELD},
+	{KX_RX_ACK, "count", NEXT(kx_receipt, kx_ack_range, count), 1, 2, FIELD},
 
 	{KX_NAK, "entry_count", BODY(kx_nak, entry_count), 2, 2, LENGTH},
 	{KX_NAK, "zero", BODY(kx_nak, zero), 0, 0, FIELD},
@@ -242,7 +242,7 @@ static uint32_t build_rx_ack(uint8_t *at)
 	struct {
 		struct kx_receipt r;
 		struct kx_ack_range range;
-	} b = {{.next_pkt = 1, .largest_pkt = 4, .range_count = 1}, {1, 1}};
+	} b = {{.next_pkt = 1, .largest_pkt = 3, .range_count = 1}, {1, 1}};
 
 	return put(at, &b, sizeof(b));
 }
