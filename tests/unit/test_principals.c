@@ -10,6 +10,17 @@
 
 #include "kx_auth.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
 #define TOPICS 130
 #define WORDS  3
 
@@ -262,10 +273,11 @@ static void test_memory(void **state)
 	}
 	fclose(f);
 	assert_string_equal(rights, "r--p");
-	assert_non_null(strstr(flags, " lo")); /* locked */
+	if (!SANITIZED) /* whose mlock() does nothing */
+		assert_non_null(strstr(flags, " lo"));
 	assert_non_null(strstr(flags, " dd")); /* not in core dumps */
 	assert_int_equal(kx_auth_principals_bytes(p) % 4096, 0);
-	assert_true(locked_kb * 1024 >= kx_auth_principals_bytes(p));
+	assert_true(SANITIZED || locked_kb * 1024 >= kx_auth_principals_bytes(p));
 	kx_auth_principals_destroy(p);
 }
 
