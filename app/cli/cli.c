@@ -30,6 +30,19 @@ static const char *why(const struct kx_event *e)
 	return e->code != 0 ? kx_code_text(e->code) : kx_result_text(e->result);
 }
 
+/* For --producer-id of the next run. */
+static void say_producer(const struct cli *cli)
+{
+	uint64_t asked = cli->opts->producer_id;
+	struct kx_client_info info;
+
+	kx_client_info(cli->c.client, &info);
+	if (asked != 0 && !info.taken_over)
+		cli_error("the broker does not know producer %llu any more; a new one it is",
+			(unsigned long long)asked);
+	cli_error("producer %llu, epoch %u", (unsigned long long)info.producer_id, info.producer_epoch);
+}
+
 static void on_event(void *user, const struct kx_event *e)
 {
 	struct cli *cli = user;
@@ -52,6 +65,10 @@ static void on_event(void *user, const struct kx_event *e)
 		cli_fail(cli, EXIT_FAILED);
 		break;
 	case KX_EVENT_PRODUCER_READY:
+		if (o->says_producer)
+			say_producer(cli);
+		cli->ready = true;
+		break;
 	case KX_EVENT_CONSUMER_READY:
 		cli->ready = true;
 		break;
@@ -74,6 +91,7 @@ bool cli_connect(struct cli *cli, const struct cli_options *o)
 		.protect = o->frames,
 		.principal = o->principal,
 		.connect_timeout_ns = o->timeout_ns,
+		.producer_id = o->producer_id,
 		.channels_max = KX_LCORES_MAX,
 		.subscriptions_max = 4096,
 		.on_event = on_event,

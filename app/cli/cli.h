@@ -35,6 +35,8 @@ struct cli_options {
 	uint64_t timeout_ns;
 	uint64_t idle_exit_ns; /* 0: never */
 	uint64_t interval_ns;
+	uint64_t producer_id; /* to go on as; 0: a new one */
+	bool says_producer;
 	char key_delimiter;
 	bool has_key_delimiter;
 	bool skip_too_long; /* produce: leave out what is too long and go on */

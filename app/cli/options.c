@@ -42,6 +42,9 @@ static const char usage[] =
 	"or leave "
 	"it out and\n"
 	"                            go on; the exit code is 1 in both cases (stop)\n"
+	"      --producer-id N       go on as producer N, whose older process is shut out; 0: a new one. "
+	"Says which it "
+	"is\n"
 	"\n"
 	"consume\n"
 	"  -t, --topic NAME          topic\n"
@@ -76,7 +79,8 @@ enum {
 	OPT_FRAMES,
 	OPT_PRINCIPAL,
 	OPT_KEY_FILE,
-	OPT_TOO_LONG
+	OPT_TOO_LONG,
+	OPT_PRODUCER_ID
 };
 enum { PRODUCE = 1, CONSUME = 2, TOPICS = 4, PING = 8, KEYGEN = 16, NETWORK = 15 };
 
@@ -99,6 +103,7 @@ static const struct option long_options[] = {
 	{"key", required_argument, NULL, 'k'},
 	{"key-delimiter", required_argument, NULL, 'K'},
 	{"format", required_argument, NULL, 'f'},
+	{"producer-id", required_argument, NULL, OPT_PRODUCER_ID},
 	{"from", required_argument, NULL, 'o'},
 	{"count", required_argument, NULL, 'c'},
 	{"idle-exit", required_argument, NULL, OPT_IDLE_EXIT},
@@ -120,6 +125,7 @@ static unsigned int takers(int c)
 	case 'k':
 	case 'K':
 	case OPT_TOO_LONG:
+	case OPT_PRODUCER_ID:
 		return PRODUCE;
 	case 'o':
 	case OPT_IDLE_EXIT:
@@ -299,6 +305,9 @@ static bool option(struct cli_options *o, int c, const char *arg)
 		return from_offset(arg, &o->from);
 	case 'c':
 		return number("--count", arg, 1, UINT64_MAX / 2, &o->count);
+	case OPT_PRODUCER_ID:
+		o->says_producer = true;
+		return number("--producer-id", arg, 0, UINT64_MAX / 2, &o->producer_id);
 	case OPT_IDLE_EXIT:
 		return milliseconds("--idle-exit", arg, 1, &o->idle_exit_ns);
 	case OPT_INTERVAL:
