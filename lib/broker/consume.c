@@ -104,6 +104,12 @@ static enum kx_drop nak_entry(struct kx_broker *b, struct session *s, const stru
 		if (e->first > sub->cursor.offset || (e->first == sub->cursor.offset && !sub->large_open) ||
 			r.from_byte >= r.end_byte)
 			return KX_DROP_CONSUMER_LIES;
+		/* what was not sent yet comes in its turn: were it a repair, the consumer would have the
+		 * batch before we have sent it, and its word for that would be no truth to us */
+		if (e->first == sub->cursor.offset)
+			r.end_byte = KX_MIN(r.end_byte, sub->large_sent);
+		if (r.from_byte >= r.end_byte)
+			return KX_DROP_NONE;
 	} else {
 		if (e->last >= sub->cursor.offset || e->first > e->last)
 			return KX_DROP_CONSUMER_LIES;

@@ -295,6 +295,41 @@ static void test_several_gaps_in_one_round_trip(void **state)
 	net_free(p.net);
 }
 
+/* A broker that stops in the middle of a large message: the consumer asks for the rest, which was never sent.
+ * The rest comes in its turn, not as repairs: else the consumer has it before the broker has sent it, and is
+ * called a liar. */
+static void test_rest_of_a_large_message_is_no_repair(void **state)
+{
+	struct pair p = {.net = net_new(pair_ini, 1, 2, 77)};
+	static uint8_t value[1000000];
+	struct kx_message m = {.value = value, .value_bytes = sizeof(value)};
+	struct kx_client_stats stats;
+	uint64_t start;
+
+	(void)state;
+	pair_open(&p, "big", 0);
+	pair_fill(value, sizeof(value), 0);
+	assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+	pair_fill(value, sizeof(value), 1);
+	m.value_bytes = 100;
+	assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+	kx_producer_flush(p.producer, p.net->now_ns);
+	kx_client_stats(p.cc, &stats);
+	for (start = stats.rx_frames; stats.rx_frames < start + 30;) {
+		net_turn(p.net);
+		kx_client_stats(p.cc, &stats);
+	}
+	assert_int_equal(p.seen.messages, 0);
+	p.net->lcores[0].asleep_until_ns = p.net->now_ns + 300000000;
+	net_run(p.net, 300000000);
+	for (int i = 0; i < 100000 && p.seen.messages < 2; i++)
+		net_turn(p.net);
+	assert_int_equal(p.seen.messages, 2);
+	net_run(p.net, 10000000);
+	assert_int_equal(p.net->ledgers[0].drop[KX_DROP_CONSUMER_LIES], 0);
+	net_free(p.net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_broker_with_few_holds),
 		cmocka_unit_test(test_descheduled_ends),
 		cmocka_unit_test(test_several_gaps_in_one_round_trip),
+		cmocka_unit_test(test_rest_of_a_large_message_is_no_repair),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
