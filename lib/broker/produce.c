@@ -412,8 +412,9 @@ static enum kx_drop foreign(struct kx_broker *b, struct session *s, const struct
 		old ? KX_DROP_PRODUCER_FENCED : KX_DROP_PRODUCER_FOREIGN);
 }
 
-static enum kx_drop admit_batch(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
-	const struct kx_batch_hdr *batch, struct kx_partition **p, uint32_t *producer)
+static KX_ALWAYS_INLINE enum kx_drop admit_batch(struct kx_broker *b, struct session *s,
+	const struct kx_frame_view *v, const struct kx_batch_hdr *batch, struct kx_partition **p,
+	uint32_t *producer)
 {
 	const struct kx_conf *conf = b->config.conf;
 	enum kx_drop drop;
