@@ -79,7 +79,7 @@ static void shortest_seen(struct kx_cc *cc, uint64_t rtt_ns, uint64_t now_ns)
 	if (rtt_ns != 0 && (cc->min_ns == 0 || rtt_ns < cc->min_ns))
 		cc->min_ns = rtt_ns;
 	min = shortest(cc);
-	cc->high_ns = min == 0 ? UINT64_MAX : min + KX_MAX(min, 2 * KX_CC_NOISE_NS);
+	cc->high_ns = min == 0 ? UINT64_MAX : min + KX_MAX(min / 2, 2 * KX_CC_NOISE_NS);
 }
 
 /* What arrives within a millisecond, at most. */
@@ -146,7 +146,9 @@ static void losses_seen(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 	/* losses are told later than arrivals: a round trip of each must be in the count */
 	if ((all < KX_CC_LOSS_PKTS && !many) || span < 2 * srtt_ns)
 		return;
-	if (many && span < LOSS_AGE_NS) {
+	/* and twice in a row before it counts: what is told late in one count is missing in the next */
+	cc->bad_counts = many && span < LOSS_AGE_NS ? cc->bad_counts + 1 : 0;
+	if (cc->bad_counts > 1 || (cc->bad_counts > 0 && cc->on && !cc->start)) {
 		window = cc->on ? (uint64_t)cc->window_pkts * cc->acked / all * 15 / 16
 				: KX_MAX(cc->acked * srtt_ns / span, (uint64_t)KX_CC_WINDOW_START);
 		congested(cc, window, 0, now_ns);

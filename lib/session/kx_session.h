@@ -447,7 +447,7 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
  * Congestion response of one direction of a session. Off while there is none: then kx_cc_may() is one branch
  * for a packet, and kx_cc_acked() a few for a receipt. On: at most `window_pkts` packets are under way, and
  * they leave in portions of an eighth of a round trip. It comes on when round trips stay longer than the
- * shortest by twice the noise, and than twice the shortest, for KX_CC_PERSIST_NS, or more than an eighth of
+ * shortest by twice the noise, and by half of it, for KX_CC_PERSIST_NS, or more than an eighth of
  * the packets are lost: independent losses of a few per cent are none of its business. A session begins with
  * it on, the window doubling with each round trip in which it was used up and no queue was seen.
  *
@@ -466,6 +466,7 @@ struct kx_cc {
 	uint32_t step_pkts;		/**< growth at most, after losses */
 	uint32_t acked, lost;		/**< since loss_ns */
 	uint32_t over_samples;		/**< since over_ns */
+	uint32_t bad_counts;		/**< with too many lost, in a row */
 	uint32_t clump, clump_max;	/**< arrived since clump_ns; most in such a time since over_ns */
 	uint32_t quota;			/**< packets that may go before pace_ns */
 	uint32_t congestions;		/**< times it met any; for statistics */

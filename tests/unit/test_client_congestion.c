@@ -241,13 +241,13 @@ static void test_random_loss_is_no_congestion(void **state)
 
 /* Ends that share a CPU answer tens of milliseconds late, whatever is under way: for 15 ms of 20 one of them
  * or the other does not run. That is no congestion, and nothing is slowed down for it. */
-static void test_descheduled_ends_are_no_congestion(void **state)
+static void descheduled_ends(uint32_t loss)
 {
 	struct scene sc = scene_new(1, 9, MS / 50);
 	uint64_t from, turns = 0;
 
-	(void)state;
 	stream_open(&sc, 0);
+	sc.net->loss = loss;
 	from = sc.streams[0].seen.messages;
 	for (uint64_t end = sc.net->now_ns + 2 * KX_NS_PER_S; sc.net->now_ns < end; turns++) {
 		if (turns % 2000 == 0)
@@ -261,8 +261,17 @@ static void test_descheduled_ends_are_no_congestion(void **state)
 	/* a window of a thousand packets in each 20 ms, or near it */
 	assert_int_equal(congestions(&sc), 0);
 	assert_true((sc.streams[0].seen.messages - from) / PER_FRAME > 100 * 500);
+	sc.net->loss = 0;
 	drain(&sc);
 	net_free(sc.net);
+}
+
+static void test_descheduled_ends_are_no_congestion(void **state)
+{
+	(void)state;
+	descheduled_ends(0);
+	descheduled_ends(10);
+	descheduled_ends(50);
 }
 
 /* ---- a storm of losses */
