@@ -9,6 +9,8 @@
 #                                   RIG_QUIET=1 keeps its output in $RIG_TMP/pktgen.log. Returns its exit code.
 #   rig_end                         stops what runs and removes what was made (also runs on exit)
 #
+# RIG_BROKER_ARGS: more EAL arguments of the broker. Functions rig_peer_started and rig_peer_stopping, where defined, are
+# called with the peer started and before it is stopped.
 # RIG_CONFIG: the broker's ini.   RIG_CPU_GEN, RIG_CPU_PEER: CPUs, 0 and 1.   RIG_BROKER_ARGS: more arguments for it.
 # rig_measured PREFIX JSON, when there is such a function, is called with the result there and the broker still running;
 # PREFIX is its EAL file prefix.
@@ -70,7 +72,7 @@ _rig_start_testpmd() {
 _rig_start_kaelix() {
   _rig_eal "$RIG_CPU_PEER" p "${RIG_BROKER_MB:-512}"
   _rig_client
-  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" -- --config "$RIG_CONFIG" "${RIG_BROKER_ARGS[@]}" <&9 >"$RIG_TMP/peer.log" 2>&1 &
+  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" ${RIG_BROKER_ARGS[@]+"${RIG_BROKER_ARGS[@]}"} -- --config "$RIG_CONFIG" "${RIG_BROKER_ARGS[@]}" <&9 >"$RIG_TMP/peer.log" 2>&1 &
   RIG_PEER=$!
 }
 
@@ -133,6 +135,9 @@ rig_run() {
   done
   "_rig_start_$peer"
   RIG_PIDS+=("$RIG_PEER")
+  if declare -F rig_peer_started >/dev/null; then
+    rig_peer_started
+  fi
   # With the result there, the generator polls no more and waits for its peer to leave first.
   until [ -e "$json" ] || ! _rig_running "$generator"; do
     if ! _rig_running "$RIG_PEER"; then
@@ -144,6 +149,9 @@ rig_run() {
   done
   if [ "$peer" = kaelix ] && [ -e "$json" ] && declare -F rig_measured >/dev/null; then
     rig_measured "${RIG_ID}p" "$json"
+  fi
+  if declare -F rig_peer_stopping >/dev/null; then
+    rig_peer_stopping
   fi
   _rig_stop "$RIG_PEER" "$peer"
   wait "$generator" || rc=$?

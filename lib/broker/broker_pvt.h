@@ -130,6 +130,17 @@ struct drain {
 	uint32_t producer, session;
 };
 
+/* What this turn did for a topic whose residence is measured. */
+struct topic_turn {
+	struct kx_hist *hist;
+	uint64_t rx_ns, delivered;
+};
+#define LATE_MAX 256
+struct late {
+	uint64_t rx_ns;
+	uint32_t topic;
+};
+
 struct kx_broker {
 	struct kx_broker_config config;
 	const struct kx_transport_ops *ops;
@@ -144,8 +155,8 @@ struct kx_broker {
 	struct kx_auth_protect *protects; /* by session slot; NULL: all sessions are plain */
 	uint32_t session_total, session_used, session_free;
 	uint32_t *session_next_free;
-	uint32_t *active; /* slots in use, dense */
-	struct kx_map conn_map, nonce_map;
+	uint32_t *active;			    /* slots in use, dense */
+	struct kx_map conn_map, nonce_map, sub_map; /* sub_map: (session, sub_id) -> subscription */
 	struct session_list lists[LIST_COUNT];
 	struct drain *drain_list; /* producer states with held batches that are due: no room, or too many for
 				     one go */
@@ -163,6 +174,10 @@ struct kx_broker {
 	uint64_t real_ns; /* CLOCK_REALTIME of this turn, derived: no system call */
 	int64_t real_minus_mono_ns;
 	uint64_t turn;
+	struct topic_turn turns[KX_BROKER_RESIDENCE_TOPICS];
+	uint32_t turn_count, turns_used; /* used: a mask */
+	struct late late[LATE_MAX];	 /* delivered in this turn, appended before */
+	uint32_t late_count;
 	uint64_t turn_rx_ns;	 /* RX time of the first frame appended in this turn */
 	uint64_t turn_delivered; /* frames delivered of what this turn appended */
 	uint64_t next_tick_ns;
@@ -352,6 +367,15 @@ uint64_t quota_window(const struct kx_broker *b, const struct session *s);
 void quota_tick(const struct kx_broker *b, struct session *s);
 void quota_poll(struct kx_broker *b);
 
+/* ---- residence.c */
+int residence_create(struct kx_broker *b);
+void residence_destroy(struct kx_broker *b);
+void residence_appended(struct kx_broker *b, const struct kx_partition *p, uint64_t rx_ns);
+/* A frame leaves with what this turn appended; with what was appended before. */
+void residence_now(struct kx_broker *b, const struct kx_partition *p);
+void residence_late(struct kx_broker *b, const struct kx_partition *p, uint64_t append_time_ns);
+void residence_flushed(struct kx_broker *b, uint64_t now_ns);
+
 /* ---- list.c */
 int lists_create(struct kx_broker *b);
 void lists_destroy(struct kx_broker *b);
@@ -394,6 +418,9 @@ enum kx_drop request_frame(
 enum kx_drop consume_receipt(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 enum kx_drop consume_credit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 enum kx_drop consume_nak(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
+/* On the session's list and in the map; false: no place. */
+bool session_sub_add(struct kx_broker *b, struct session *s, uint32_t index);
+void session_sub_end(struct kx_broker *b, struct session *s, uint32_t index);
 uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_id);
 
 /* ---- timer.c */

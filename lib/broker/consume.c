@@ -1,12 +1,49 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "broker_pvt.h"
 
+static uint64_t sub_key(const struct session *s, uint32_t sub_id)
+{
+	return (uint64_t)s->slot << 32 | sub_id; /* sub_id > 0 */
+}
+
 uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_id)
 {
-	for (uint32_t i = s->subs; i != KX_NONE; i = b->topics.subs[i].session_next)
-		if (b->topics.subs[i].sub_id == sub_id)
-			return i;
-	return KX_NONE;
+	uint32_t index;
+
+	return kx_map_get(&b->sub_map, sub_key(s, sub_id), &index) ? index : KX_NONE;
+}
+
+bool session_sub_add(struct kx_broker *b, struct session *s, uint32_t index)
+{
+	struct kx_sub *sub = &b->topics.subs[index];
+
+	if (kx_map_put(&b->sub_map, sub_key(s, sub->sub_id), index) != 0)
+		return false;
+	sub->session_prev = KX_NONE;
+	sub->session_next = s->subs;
+	if (s->subs != KX_NONE)
+		b->topics.subs[s->subs].session_prev = index;
+	s->subs = index;
+	s->sub_count++;
+	s->info.subscriptions = s->sub_count;
+	return true;
+}
+
+void session_sub_end(struct kx_broker *b, struct session *s, uint32_t index)
+{
+	const struct kx_sub *sub = &b->topics.subs[index];
+
+	kx_map_del(&b->sub_map, sub_key(s, sub->sub_id));
+	if (sub->session_prev == KX_NONE)
+		s->subs = sub->session_next;
+	else
+		b->topics.subs[sub->session_prev].session_next = sub->session_next;
+	if (sub->session_next != KX_NONE)
+		b->topics.subs[sub->session_next].session_prev = sub->session_prev;
+	s->sub_count--;
+	s->info.subscriptions = s->sub_count;
+	sub_unready(b, index);
+	kx_sub_close(&b->topics, index);
 }
 
 /* The consumer's position and credit for one subscription. */
@@ -28,7 +65,7 @@ static enum kx_drop credit_entry(
 		sub->probe_ns =
 			sub->acked_offset == sub->cursor.offset ? 0 : b->now_ns + kx_rtt_pto_ns(&s->rtt);
 	}
-	sub->done_offset = KX_MAX(sub->done_offset, e->done_offset);
+	kx_sub_done(&b->topics, index, e->done_offset);
 	if (e->limit_bytes > sub->limit_bytes)
 		sub->limit_bytes = e->limit_bytes;
 	sub_ready(b, index);

@@ -20,12 +20,12 @@ static int tables_alloc(struct kx_broker *b)
 	b->drain_size = KX_MAX(b->topics.producer_count, 1);
 	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
-	b->residence = kx_hist_new();
 	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL ||
-		b->drain_list == NULL || b->dirty_parts == NULL || b->residence == NULL ||
+		b->drain_list == NULL || b->dirty_parts == NULL || residence_create(b) != 0 ||
 		lists_create(b) != 0 || quota_create(b) != 0)
 		return -ENOMEM;
-	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0)
+	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0 ||
+		kx_map_init(&b->sub_map, b->topics.sub_total) != 0)
 		return -ENOMEM;
 	if (protect_create(b) != 0)
 		return -ENOMEM;
@@ -108,7 +108,8 @@ void kx_broker_destroy(struct kx_broker *b)
 	principals_destroy(b);
 	kx_map_fini(&b->conn_map);
 	kx_map_fini(&b->nonce_map);
-	kx_hist_free(b->residence);
+	kx_map_fini(&b->sub_map);
+	residence_destroy(b);
 	free(b->sessions);
 	free(b->session_next_free);
 	free(b->active);
@@ -142,10 +143,7 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 
 void kx_broker_flushed(struct kx_broker *b, uint64_t now_ns)
 {
-	if (b->turn_delivered != 0 && now_ns > b->turn_rx_ns)
-		kx_hist_add_n(b->residence, now_ns - b->turn_rx_ns, b->turn_delivered);
-	b->turn_delivered = 0;
-	b->turn_rx_ns = 0;
+	residence_flushed(b, now_ns);
 	b->turn++;
 }
 

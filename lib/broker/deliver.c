@@ -23,6 +23,7 @@ void sub_ready(struct kx_broker *b, uint32_t sub)
 		return;
 	s->ready = true;
 	s->ready_next = KX_NONE;
+	s->ready_prev = b->ready_head == KX_NONE ? KX_NONE : b->ready_tail;
 	if (b->ready_head == KX_NONE)
 		b->ready_head = sub;
 	else
@@ -31,32 +32,30 @@ void sub_ready(struct kx_broker *b, uint32_t sub)
 	b->ready_count++;
 }
 
+void sub_unready(struct kx_broker *b, uint32_t sub)
+{
+	struct kx_sub *s = &b->topics.subs[sub];
+
+	if (!s->ready)
+		return;
+	if (s->ready_prev == KX_NONE)
+		b->ready_head = s->ready_next;
+	else
+		b->topics.subs[s->ready_prev].ready_next = s->ready_next;
+	if (s->ready_next == KX_NONE)
+		b->ready_tail = s->ready_prev;
+	else
+		b->topics.subs[s->ready_next].ready_prev = s->ready_prev;
+	s->ready = false;
+	b->ready_count--;
+}
+
 static uint32_t ready_pop(struct kx_broker *b)
 {
 	uint32_t sub = b->ready_head;
 
-	b->ready_head = b->topics.subs[sub].ready_next;
-	b->topics.subs[sub].ready = false;
-	b->ready_count--;
+	sub_unready(b, sub);
 	return sub;
-}
-
-void sub_unready(struct kx_broker *b, uint32_t sub)
-{
-	uint32_t prev = KX_NONE;
-
-	if (!b->topics.subs[sub].ready)
-		return;
-	for (uint32_t i = b->ready_head; i != sub; i = b->topics.subs[i].ready_next)
-		prev = i;
-	if (prev == KX_NONE)
-		b->ready_head = b->topics.subs[sub].ready_next;
-	else
-		b->topics.subs[prev].ready_next = b->topics.subs[sub].ready_next;
-	if (b->ready_tail == sub)
-		b->ready_tail = prev;
-	b->topics.subs[sub].ready = false;
-	b->ready_count--;
 }
 
 void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset)
@@ -83,7 +82,7 @@ static void count_delivered(struct kx_broker *b, struct session *s, struct kx_pa
 	kx_count(&p->messages_out, messages);
 	kx_count(&p->bytes_out, bytes);
 	if (p->turn == b->turn && first_offset >= p->turn_offset)
-		b->turn_delivered++;
+		residence_now(b, p);
 }
 
 static void sent_now(struct kx_broker *b, struct kx_sub *sub)
@@ -234,8 +233,10 @@ static enum step deliver_large(struct kx_broker *b, struct session *s, struct kx
 		/* one batch may go beyond the credit when the consumer has everything before it: else it
 		 * would wait for ever on a window smaller than the message */
 		if (sub->sent_bytes + slice->large_bytes > sub->limit_bytes &&
-			sub->acked_offset != sub->cursor.offset)
+			sub->acked_offset != sub->cursor.offset) {
+			sub->behind = true;
 			return STEP_IDLE;
+		}
 		sub->large_open = true;
 		sub->large_sent = 0;
 	}
@@ -265,6 +266,7 @@ static enum step deliver_next(
 	uint64_t offset;
 
 	if (kx_unlikely(kx_log_read(&p->log, &sub->cursor, max, &slice) == -ERANGE)) {
+		sub->behind = true;
 		if (credit == 0)
 			return STEP_IDLE; /* a consumer that takes nothing is told once it does, not at each
 					     trim */
@@ -273,9 +275,13 @@ static enum step deliver_next(
 	}
 	if (kx_unlikely(slice.large_bytes != 0))
 		return deliver_large(b, s, sub, p, &slice);
-	if (slice.bytes == 0)
+	if (slice.bytes == 0) {
+		sub->behind = false;
+		kx_sub_at_tail(&b->topics, (uint32_t)(sub - b->topics.subs));
 		return STEP_IDLE;
+	}
 	if (kx_unlikely(slice.bytes > credit)) {
+		sub->behind = true;
 		kx_log_read(&p->log, &sub->cursor, (uint32_t)credit, &slice);
 		if (slice.bytes == 0)
 			return STEP_IDLE;
@@ -288,6 +294,8 @@ static enum step deliver_next(
 	sent_now(b, sub);
 	kx_count(&sub->delivered_messages, slice.records);
 	count_delivered(b, s, p, offset, slice.records, slice.bytes);
+	if (!sub->behind && (p->turn != b->turn || offset < p->turn_offset))
+		residence_late(b, p, ((const struct kx_batch_hdr *)slice.data)->append_time_ns);
 	return STEP_SENT;
 }
 
@@ -413,9 +421,14 @@ static unsigned int deliver_sub(struct kx_broker *b, uint32_t index, unsigned in
 
 static void wake_subscribers(struct kx_broker *b, struct kx_partition *p)
 {
-	for (uint32_t i = p->subs; i != KX_NONE; i = b->topics.subs[i].next)
-		if (b->topics.subs[i].cursor.offset != p->log.next_offset)
-			sub_ready(b, i);
+	/* those that wait at the end: one without credit costs nothing here until it grants some */
+	for (uint32_t i = p->tail, next; i != KX_NONE; i = next) {
+		next = b->topics.subs[i].tail_next;
+		if (b->topics.subs[i].cursor.offset == p->log.next_offset)
+			continue; /* by cut-through it has everything */
+		kx_sub_not_at_tail(&b->topics, i);
+		sub_ready(b, i);
+	}
 }
 
 unsigned int deliver_poll(struct kx_broker *b)
@@ -431,7 +444,7 @@ unsigned int deliver_poll(struct kx_broker *b)
 	}
 	b->dirty_count = 0;
 	n = b->ready_count;
-	for (uint32_t i = 0; i < n && sent < FRAMES_PER_TURN; i++) {
+	for (uint32_t i = 0; i < n && sent < FRAMES_PER_TURN && b->ops->room(b->tx) > 0; i++) {
 		unsigned int budget = KX_MIN(FRAMES_PER_SUB, FRAMES_PER_TURN - sent);
 
 		sent += deliver_sub(b, ready_pop(b), budget);

@@ -2,6 +2,12 @@
 /* Looking in from other threads. */
 #include "broker_pvt.h"
 
+/* The structure, its entries in lists and free list, and in two maps that are at most 7/8 full. */
+#define MAP_ENTRY (sizeof(uint64_t) + sizeof(uint32_t))
+#define SESSION_BYTES                                                                                        \
+	(sizeof(struct session) + (LIST_COUNT + 2) * sizeof(uint32_t) + 2 * (MAP_ENTRY * 8 / 7 + 1) +        \
+		sizeof(*((struct kx_broker *)NULL)->accepts))
+
 bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out)
 {
 	const struct session *s;
@@ -34,6 +40,7 @@ void kx_broker_memory(const struct kx_broker *b, struct kx_broker_memory *out)
 		.reorder_high_water = t->held_high_water,
 		.sessions_total = b->session_total,
 		.sessions_used = b->session_used,
+		.session_bytes = SESSION_BYTES,
 		.producers_total = t->producer_count,
 		.producers_used = t->producer_map.count,
 		.subscriptions_total = t->sub_total,
@@ -54,9 +61,4 @@ const struct kx_principal_counters *kx_broker_principal_counters(const struct kx
 const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b)
 {
 	return &b->counters;
-}
-
-const struct kx_hist *kx_broker_residence(const struct kx_broker *b)
-{
-	return b->residence;
 }

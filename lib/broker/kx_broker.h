@@ -122,7 +122,7 @@ const struct kx_topic_table *kx_broker_topics(const struct kx_broker *b);
 struct kx_broker_memory {
 	uint64_t extents_total, extents_free, extents_low_water, extent_bytes;
 	uint64_t reorder_total, reorder_used, reorder_high_water;
-	uint64_t sessions_total, sessions_used;
+	uint64_t sessions_total, sessions_used, session_bytes; /**< session_bytes: of one, with its tables */
 	uint64_t producers_total, producers_used;
 	uint64_t subscriptions_total, subscriptions_used;
 	uint64_t pins;
@@ -184,5 +184,9 @@ const struct kx_principal_counters *kx_broker_principal_counters(const struct kx
 const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b);
 /** Residence histogram (RX burst of a produce frame -> flush of its delivery). */
 const struct kx_hist *kx_broker_residence(const struct kx_broker *b);
+/** The first topics of the configuration have a residence histogram of their own (270 KB each). */
+#define KX_BROKER_RESIDENCE_TOPICS 16
+/** Of topic `topic` (index in the configuration) on this lcore; NULL beyond the first. Any thread. */
+const struct kx_hist *kx_broker_topic_residence(const struct kx_broker *b, uint32_t topic);
 
 #endif

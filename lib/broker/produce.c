@@ -372,8 +372,7 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 	}
 	if (kx_unlikely(batch->first_seq > st->next_seq))
 		return hold(b, s, p, st, batch);
-	if (b->turn_rx_ns == 0)
-		b->turn_rx_ns = f->rx_ns;
+	residence_appended(b, p, f->rx_ns);
 	if (kx_unlikely(!append(b, s, p, st, batch, &stored))) {
 		ack_due(b, s, true);
 		return KX_DROP_LOG_FULL;

@@ -177,7 +177,9 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 		subscribed(b, s, req, KX_CODE_DENIED, NULL);
 		return KX_DROP_NONE;
 	}
-	index = kx_sub_open(&b->topics, p, s->slot, req->sub_id);
+	/* no session takes more than half of the table */
+	if (s->sub_count < KX_MAX(b->topics.sub_total / 2, 16u))
+		index = kx_sub_open(&b->topics, p, s->slot, req->sub_id);
 	if (index == KX_NONE) {
 		subscribed(b, s, req, KX_CODE_SUBS_FULL, NULL);
 		return KX_DROP_NONE;
@@ -190,10 +192,11 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 	}
 	sub->limit_bytes = req->limit_bytes;
 	sub->request_id = req->request_id;
-	sub->session_next = s->subs;
-	s->subs = index;
-	s->sub_count++;
-	s->info.subscriptions = s->sub_count;
+	if (!session_sub_add(b, s, index)) {
+		kx_sub_close(&b->topics, index);
+		subscribed(b, s, req, KX_CODE_SUBS_FULL, NULL);
+		return KX_DROP_NONE;
+	}
 	subscribed(b, s, req, KX_CODE_OK, sub);
 	sub_ready(b, index);
 	return KX_DROP_NONE;
@@ -202,21 +205,12 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 static void unsubscribe(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
 {
 	const struct kx_unsubscribe *req = (const struct kx_unsubscribe *)v->body;
-	uint32_t *link = &s->subs;
+	uint32_t index = session_sub(b, s, req->sub_id);
 	struct kx_unsubscribe *body;
 	struct out o;
 
-	while (*link != KX_NONE && b->topics.subs[*link].sub_id != req->sub_id)
-		link = &b->topics.subs[*link].session_next;
-	if (*link != KX_NONE) {
-		uint32_t index = *link;
-
-		*link = b->topics.subs[index].session_next;
-		sub_unready(b, index);
-		kx_sub_close(&b->topics, index);
-		s->sub_count--;
-		s->info.subscriptions = s->sub_count;
-	}
+	if (index != KX_NONE)
+		session_sub_end(b, s, index);
 	if (!out_begin(b, s, KX_UNSUBSCRIBED, 0, sizeof(*body), &o))
 		return;
 	body = (struct kx_unsubscribe *)o.body;

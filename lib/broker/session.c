@@ -73,13 +73,8 @@ struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const st
 
 static void subs_close(struct kx_broker *b, struct session *s)
 {
-	while (s->subs != KX_NONE) {
-		uint32_t sub = s->subs;
-
-		s->subs = b->topics.subs[sub].session_next;
-		sub_unready(b, sub);
-		kx_sub_close(&b->topics, sub);
-	}
+	while (s->subs != KX_NONE)
+		session_sub_end(b, s, s->subs);
 }
 
 void session_close(struct kx_broker *b, struct session *s)

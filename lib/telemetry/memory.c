@@ -44,6 +44,7 @@ static void add_tables(struct rte_tel_data *parent, const struct kx_telemetry_co
 	tel_u64(d, "reorder_high_water", m.reorder_high_water);
 	tel_u64(d, "sessions", m.sessions_total);
 	tel_u64(d, "sessions_in_use", m.sessions_used);
+	tel_u64(d, "session_bytes", m.session_bytes);
 	tel_u64(d, "producers", m.producers_total);
 	tel_u64(d, "producers_in_use", m.producers_used);
 	tel_u64(d, "subscriptions", m.subscriptions_total);

@@ -21,6 +21,8 @@ static bool running, registered;
 	X("/kaelix/port/stats", "ID", tel_port_stats, "Counters and ledger of a port")                       \
 	X("/kaelix/topic/list", "[FIRST]", tel_topic_list, "Names of topics")                                \
 	X("/kaelix/topic/stats", "NAME", tel_topic_stats, "Sums over the partitions of a topic")             \
+	X("/kaelix/topic/latency", "NAME", tel_topic_latency, "Residence of a topic in ns")                  \
+	X("/kaelix/principal/quota", "NAME", tel_principal_quota, "Rates and limits of a principal")         \
 	X("/kaelix/partition/list", "[FIRST]", tel_partition_list, "Partitions as TOPIC,ID")                 \
 	X("/kaelix/partition/stats", "TOPIC,ID", tel_partition_stats, "Offsets and counters of a partition") \
 	X("/kaelix/session/list", "[FIRST]", tel_session_list, "Numbers of the open sessions")               \

@@ -20,6 +20,8 @@ int tel_port_list(const struct kx_telemetry_config *c, const char *params, struc
 int tel_port_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_topic_list(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_topic_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
+int tel_topic_latency(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
+int tel_principal_quota(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_partition_list(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_partition_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
 int tel_session_list(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d);
@@ -53,6 +55,8 @@ static inline void tel_text(struct rte_tel_data *d, const char *key, const char 
 {
 	rte_tel_data_add_dict_string(d, key, value);
 }
+/** Limits of a topic and what is used of them: keys of a dict, 0 where there is none. */
+void tel_topic_quota(const struct kx_telemetry_config *c, uint32_t topic, struct rte_tel_data *d);
 /** Worker by EAL lcore id. */
 struct kx_worker *tel_worker(const struct kx_telemetry_config *c, uint64_t lcore);
 

@@ -80,6 +80,7 @@ int tel_topic_stats(const struct kx_telemetry_config *c, const char *params, str
 	tel_u64(d, "duplicates", duplicates);
 	tel_u64(d, "trimmed", trimmed);
 	tel_u64(d, "subscriptions", subs);
+	tel_topic_quota(c, (uint32_t)index, d);
 	return 0;
 }
 

@@ -229,12 +229,15 @@ struct kx_sub {
 	uint64_t progress_ns;  /**< last time acked_offset moved or data were first sent after a pause */
 	uint64_t probe_ns;     /**< next HEARTBEAT for its unacknowledged tail */
 	uint32_t probes;
-	uint32_t sub_id;       /**< client's name for it */
-	uint32_t session;      /**< slot; KX_NONE: free entry */
-	uint32_t partition;    /**< broker-wide id */
-	uint32_t next, prev;   /**< on the partition's list */
-	uint32_t session_next; /**< on the session's list */
-	uint32_t ready_next;
+	uint32_t sub_id;		     /**< client's name for it */
+	uint32_t session;		     /**< slot; KX_NONE: free entry */
+	uint32_t partition;		     /**< broker-wide id */
+	uint32_t next, prev;		     /**< on the partition's list */
+	uint32_t session_next, session_prev; /**< on the session's list */
+	uint32_t ready_next, ready_prev;
+	uint32_t tail_next, tail_prev; /**< on the partition's list of those at its end */
+	bool at_tail;
+	bool behind;	 /**< by its own doing: residence is not measured */
 	bool ready;	 /**< on the ready list: may have something to send */
 	bool large_open; /**< part of the large batch at the cursor was sent */
 	uint8_t repair_head, repair_count;
@@ -254,7 +257,10 @@ struct kx_partition {
 	uint32_t topic; /**< index in conf->topics */
 	uint32_t index; /**< in the topic */
 	uint32_t subs;	/**< list head */
+	uint32_t tail;	/**< list head: subscriptions that wait at its end for an append */
 	uint32_t sub_count;
+	bool done_known; /**< done_offset is what kx_partition_done() would find */
+	uint64_t done_offset;
 	uint32_t batch_max_bytes; /**< largest batch that is appended by copy */
 	uint64_t reserved_bytes;  /**< credit granted and not used, of topics that block */
 	bool block;		  /**< overrun = block */
@@ -338,12 +344,17 @@ static inline struct kx_batch_hdr *kx_held_batch(const struct kx_topic_table *t,
 uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p);
 void kx_held_free(struct kx_topic_table *t, uint32_t held);
 
+/** The subscription has everything and waits for an append; and: it does not. Either may be said twice. */
+void kx_sub_at_tail(struct kx_topic_table *t, uint32_t sub);
+void kx_sub_not_at_tail(struct kx_topic_table *t, uint32_t sub);
+/** Its application is done with everything below. */
+void kx_sub_done(struct kx_topic_table *t, uint32_t sub, uint64_t offset);
 /** @return subscription index linked to its partition, or KX_NONE when the table is full. */
 uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t session, uint32_t sub_id);
 void kx_sub_close(struct kx_topic_table *t, uint32_t sub);
 /** Lowest offset that some subscription of the partition is not done with; UINT64_MAX without
  * subscriptions. */
-uint64_t kx_partition_done(const struct kx_topic_table *t, const struct kx_partition *p);
+uint64_t kx_partition_done(const struct kx_topic_table *t, struct kx_partition *p);
 /**
  * Free what every consumer has (topics that block), a few extents at a time, as long as less than
  * `want_bytes` of room is left. @return true when something was freed.

@@ -14,7 +14,10 @@ uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t 
 		.next = p->subs,
 		.prev = KX_NONE,
 		.session_next = KX_NONE,
-		.ready_next = KX_NONE};
+		.session_prev = KX_NONE,
+		.ready_next = KX_NONE,
+		.behind = true};
+	p->done_known = false;
 	if (p->subs != KX_NONE)
 		t->subs[p->subs].prev = i;
 	p->subs = i;
@@ -28,6 +31,8 @@ void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
 	struct kx_sub *s = &t->subs[sub];
 	struct kx_partition *p = kx_topics_partition(t, s->partition);
 
+	kx_sub_not_at_tail(t, sub);
+	p->done_known = false;
 	if (s->prev == KX_NONE)
 		p->subs = s->next;
 	else
@@ -41,12 +46,59 @@ void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
 	t->sub_free = sub;
 }
 
-uint64_t kx_partition_done(const struct kx_topic_table *t, const struct kx_partition *p)
+void kx_sub_at_tail(struct kx_topic_table *t, uint32_t sub)
+{
+	struct kx_sub *s = &t->subs[sub];
+	struct kx_partition *p = kx_topics_partition(t, s->partition);
+
+	if (s->at_tail)
+		return;
+	s->at_tail = true;
+	s->tail_prev = KX_NONE;
+	s->tail_next = p->tail;
+	if (p->tail != KX_NONE)
+		t->subs[p->tail].tail_prev = sub;
+	p->tail = sub;
+}
+
+void kx_sub_not_at_tail(struct kx_topic_table *t, uint32_t sub)
+{
+	struct kx_sub *s = &t->subs[sub];
+
+	if (!s->at_tail)
+		return;
+	s->at_tail = false;
+	if (s->tail_prev == KX_NONE)
+		kx_topics_partition(t, s->partition)->tail = s->tail_next;
+	else
+		t->subs[s->tail_prev].tail_next = s->tail_next;
+	if (s->tail_next != KX_NONE)
+		t->subs[s->tail_next].tail_prev = s->tail_prev;
+}
+
+void kx_sub_done(struct kx_topic_table *t, uint32_t sub, uint64_t offset)
+{
+	struct kx_sub *s = &t->subs[sub];
+	struct kx_partition *p = kx_topics_partition(t, s->partition);
+
+	if (offset <= s->done_offset)
+		return;
+	if (s->done_offset <= p->done_offset)
+		p->done_known = false; /* it was the last one */
+	s->done_offset = offset;
+}
+
+uint64_t kx_partition_done(const struct kx_topic_table *t, struct kx_partition *p)
 {
 	uint64_t lowest = UINT64_MAX;
 
+	if (p->done_known)
+		return p->done_offset;
+
 	for (uint32_t i = p->subs; i != KX_NONE; i = t->subs[i].next)
 		lowest = KX_MIN(lowest, t->subs[i].done_offset);
+	p->done_known = true;
+	p->done_offset = lowest;
 	return lowest;
 }
 

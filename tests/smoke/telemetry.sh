@@ -49,6 +49,8 @@ COMMANDS = {
     "/kaelix/principal/list": (True, ["0"], ["1", "x", "-1"]),
     "/kaelix/principal/stats": (False, ["anonymous"], ["nobody", "%s%n", "q" * 300]),
     "/kaelix/drops": (True, ["1", "2"], ["0", "x"]),
+    "/kaelix/topic/latency": (False, ["quick", "other.one"], ["nope", "quick,0", "%s%n"]),
+    "/kaelix/principal/quota": (False, ["anonymous"], ["nope", "%s%n"]),
     "/kaelix/latency": (True, ["1"], ["0", "x"]),
     "/kaelix/memory": (True, [], ["x"]),
 }
