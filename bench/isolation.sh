@@ -3,9 +3,9 @@
 # Does a client that misbehaves slow the others down?
 #   bench/isolation.sh --json FILE [--seconds N] [--pairs N] [--rate N] [--build DIR] [--only DISTURBANCE]
 #
-# A broker with two ports. The victim publishes and consumes RATE (20000) messages a second, one a frame, over memif from a
+# A broker with two ports. The victim publishes and consumes RATE (50000) messages a second, one a frame, over memif from a
 # process of its own; the disturber (bench/disturber) is a kernel host in a network namespace on the other port (veth,
-# af_packet). For each disturbance at least 7 pairs (default 7) of N (2) seconds with it and without it, in ABBA order, a fresh
+# af_packet). For each disturbance at least 7 pairs (default 7) of N (3) seconds with it and without it, in ABBA order, a fresh
 # broker each. Compared is the broker residence p99.9 of the victim's topic (/kaelix/topic/latency) and what was
 # received. The second port is there in both. FILE gets, for each disturbance, the median ratio with its bootstrap 95 %
 # interval and a verdict: "within" (upper bound <= 1.10), "over" (lower bound > 1.10), "cannot tell".
@@ -13,9 +13,9 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 json=
-seconds=2
+seconds=3
 pairs=7
-rate=20000
+rate=50000
 build=$PWD/build
 only=
 
@@ -105,7 +105,7 @@ RIG_CONFIG=$RIG_TMP/isolation.ini
 # shellcheck disable=SC2034
 RIG_QUIET=1
 # shellcheck disable=SC2034
-RIG_BROKER_ARGS=(--vdev "net_af_packet0,iface=$veth")
+RIG_BROKER_EAL=(--vdev "net_af_packet0,iface=$veth")
 
 disturbance=none
 out=
@@ -144,7 +144,9 @@ one() {
   printf '%-16s pair %2d  %-7s residence p99.9 %10s ns\n' "$1" "$2" "$3" "$(python3 bench/lib/isolation.py p999 "$out")"
 }
 
-for d in ${only:-slow-consumer dead-consumer lying-consumer nak-storm handshake-flood quota}; do
+names=(slow-consumer dead-consumer lying-consumer nak-storm handshake-flood quota)
+[ -z "$only" ] || names=("$only")
+for d in "${names[@]}"; do
   for ((pair = 1; pair <= pairs; pair++)); do
     order="without with"
     [ $((pair % 2)) = 1 ] || order="with without"
@@ -153,5 +155,5 @@ for d in ${only:-slow-consumer dead-consumer lying-consumer nak-storm handshake-
     done
   done
 done
-python3 bench/lib/isolation.py report "$RIG_TMP" "$json" "$pairs" ${only:-slow-consumer dead-consumer lying-consumer nak-storm handshake-flood quota} || exit 2
+python3 bench/lib/isolation.py report "$RIG_TMP" "$json" "$pairs" "${names[@]}" || exit 2
 exit $wrong

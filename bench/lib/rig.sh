@@ -9,7 +9,7 @@
 #                                   RIG_QUIET=1 keeps its output in $RIG_TMP/pktgen.log. Returns its exit code.
 #   rig_end                         stops what runs and removes what was made (also runs on exit)
 #
-# RIG_BROKER_ARGS: more EAL arguments of the broker. Functions rig_peer_started and rig_peer_stopping, where defined, are
+# RIG_BROKER_EAL: more EAL arguments of the broker. Functions rig_peer_started and rig_peer_stopping, where defined, are
 # called with the peer started and before it is stopped.
 # RIG_CONFIG: the broker's ini.   RIG_CPU_GEN, RIG_CPU_PEER: CPUs, 0 and 1.   RIG_BROKER_ARGS: more arguments for it.
 # rig_measured PREFIX JSON, when there is such a function, is called with the result there and the broker still running;
@@ -72,7 +72,7 @@ _rig_start_testpmd() {
 _rig_start_kaelix() {
   _rig_eal "$RIG_CPU_PEER" p "${RIG_BROKER_MB:-512}"
   _rig_client
-  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" ${RIG_BROKER_ARGS[@]+"${RIG_BROKER_ARGS[@]}"} -- --config "$RIG_CONFIG" "${RIG_BROKER_ARGS[@]}" <&9 >"$RIG_TMP/peer.log" 2>&1 &
+  "$RIG_BUILD/app/broker/kaelix" "${RIG_ARGS[@]}" ${RIG_BROKER_EAL[@]+"${RIG_BROKER_EAL[@]}"} -- --config "$RIG_CONFIG" "${RIG_BROKER_ARGS[@]}" <&9 >"$RIG_TMP/peer.log" 2>&1 &
   RIG_PEER=$!
 }
 
