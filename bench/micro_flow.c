@@ -213,14 +213,16 @@ int main(void)
 	struct kx_auth_secrets secrets;
 	struct kx_tsc_clock clock;
 	struct kx_conf *conf;
-	uint64_t producer_id = 1;
+	struct kx_producer_ids *producer_ids;
+	struct kx_fence *fence;
 	static struct wire wire;
 	uint8_t *log = NULL;
 	static double ns[ROUNDS];
 
 	if (kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
-		kx_auth_secrets_init(&secrets) != 0 ||
+		kx_auth_secrets_init(&secrets) != 0 || kx_producer_ids_create(1024, 1, &producer_ids) != 0 ||
+		kx_fence_create(&fence) != 0 ||
 		posix_memalign((void **)&log, 2 << 20, conf->memory.log_bytes) != 0) {
 		fprintf(stderr, "micro_flow: cannot start: %s\n", errs->text[0]);
 		return 2;
@@ -237,7 +239,8 @@ int main(void)
 		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
 		.rx_buffer_frames = 1024,
 		.offsets = offsets,
-		.next_producer_id = &producer_id,
+		.producer_ids = producer_ids,
+		.fence = fence,
 		.cut_min_bytes = 512,
 		.slice_min_bytes = UINT32_MAX};
 
@@ -251,6 +254,8 @@ int main(void)
 	}
 	printf("zero_credit %.0f\n", median(ns, ROUNDS));
 	quotas(&clock);
+	kx_producer_ids_destroy(producer_ids);
+	kx_fence_destroy(fence);
 	kx_conf_free(conf);
 	free(errs);
 	free(log);
