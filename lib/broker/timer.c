@@ -9,7 +9,15 @@
 #define STOPS_PER_POLL	      32
 #define NS_PER_MS	      UINT64_C(1000000)
 
-/* HEARTBEAT with the subscriptions whose tail is not acknowledged. */
+/* A consumer that has not all it was sent, or gets nothing more for want of credit, or is not done with what
+ * it has: the CREDIT that said otherwise may be lost, and nothing else would ever repeat it. */
+static bool tells_nothing(const struct kx_sub *sub, const struct kx_partition *p)
+{
+	return sub->acked_offset < sub->cursor.offset || sub->cursor.offset < p->log.next_offset ||
+		sub->done_offset < sub->acked_offset;
+}
+
+/* HEARTBEAT with the subscriptions of which something is to be heard. */
 static void heartbeat(struct kx_broker *b, struct session *s)
 {
 	struct kx_heartbeat_entry entries[KX_ENTRIES_MAX];
@@ -22,7 +30,7 @@ static void heartbeat(struct kx_broker *b, struct session *s)
 		const struct kx_sub *sub = &b->topics.subs[i];
 		const struct kx_partition *p = kx_topics_partition(&b->topics, sub->partition);
 
-		if (sub->acked_offset < sub->cursor.offset)
+		if (tells_nothing(sub, p))
 			entries[n++] = (struct kx_heartbeat_entry){.sub_id = sub->sub_id,
 				.log_epoch = p->log.log_epoch,
 				.sent_offset = sub->cursor.offset};
