@@ -509,9 +509,12 @@ static void jump(struct app_consumer *a, struct jump j)
 static void offset_trimmed(struct client *c, const struct kx_event *e)
 {
 	struct app_consumer *a = consumer_of(c, e->consumer);
-	const struct mpart *m = model_of(a, e->partition);
 	struct sim *s = c->sim;
+	const struct mpart *m;
 
+	if (!a->started[e->partition] && !a->polled)
+		started(a, e->partition, e->first);
+	m = model_of(a, e->partition);
 	SIM_CHECK(s, e->first <= e->last, "consumer %u: trimmed from %llu to %llu", a->id,
 		(unsigned long long)e->first, (unsigned long long)e->last);
 	if (!a->polled) {
@@ -524,8 +527,6 @@ static void offset_trimmed(struct client *c, const struct kx_event *e)
 			e->partition, (unsigned long long)e->first,
 			(unsigned long long)a->next[e->partition]);
 	}
-	if (!a->started[e->partition] && !a->polled)
-		started(a, e->partition, e->first);
 	jump(a,
 		(struct jump){
 			.part = e->partition, .boot = boot_now(c), .first = e->first, .to = e->last + 1});

@@ -197,7 +197,7 @@ static void begin(struct sim *s, uint64_t seconds)
 	s->least_ns = seconds * KX_NS_PER_S;
 	s->chaos_end_ns = s->begin_ns + s->least_ns - s->least_ns / 8;
 	s->end_ns = s->begin_ns + s->least_ns;
-	s->app_gap_ns = pick_in(s, 4, 20) * SIM_MS;
+	s->app_gap_ns = pick_in(s, 20, 80) * SIM_MS;
 	wire_init(s);
 	check_init(s);
 	net_init(s);
