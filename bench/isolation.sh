@@ -5,7 +5,7 @@
 #
 # A broker with two ports. The victim publishes and consumes RATE (50000) messages a second, one a frame, over memif from a
 # process of its own; the disturber (bench/disturber) is a kernel host in a network namespace on the other port (veth,
-# af_packet). For each disturbance at least 7 pairs (default 7) of N (3) seconds with it and without it, in ABBA order, a fresh
+# af_packet). For each disturbance at least 7 pairs (default 7) of N (5) seconds with it and without it, in ABBA order, a fresh
 # broker each. Compared is the broker residence p99.9 of the victim's topic (/kaelix/topic/latency) and what was
 # received. The second port is there in both. FILE gets, for each disturbance, the median ratio with its bootstrap 95 %
 # interval and a verdict: "within" (upper bound <= 1.10), "over" (lower bound > 1.10), "cannot tell".
@@ -13,7 +13,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 json=
-seconds=3
+seconds=5
 pairs=7
 rate=50000
 build=$PWD/build

@@ -43,6 +43,16 @@ static void say_producer(const struct cli *cli)
 	cli_error("producer %llu, epoch %u", (unsigned long long)info.producer_id, info.producer_epoch);
 }
 
+/* Why the broker grants nothing. */
+static const char *blocked_text(uint32_t cause)
+{
+	static const char *const texts[] = {"no cause",
+		"a full log with overrun = block waits for its consumers", "no buffers", "quota",
+		"write-ahead log", "disk"};
+
+	return cause < KX_DIM(texts) ? texts[cause] : "unknown cause";
+}
+
 static void on_event(void *user, const struct kx_event *e)
 {
 	struct cli *cli = user;
@@ -79,6 +89,12 @@ static void on_event(void *user, const struct kx_event *e)
 	case KX_EVENT_OFFSET_TRUNCATED:
 		cli_error(
 			"partition %u: cut back to offset %llu", e->partition, (unsigned long long)e->first);
+		break;
+	case KX_EVENT_THROTTLED:
+		cli_error("waiting: the broker takes no more now (%s)", blocked_text(e->code));
+		break;
+	case KX_EVENT_RESUMED:
+		cli_error("going on after %.1f s (%s)", (double)e->first / 1e9, blocked_text(e->code));
 		break;
 	default:
 		break;

@@ -12,7 +12,6 @@
 #define LINGER_NS    1000000
 #define SENDS_TURN   2048	       /* messages between two polls of the hub */
 #define INTERRUPT_NS (2 * KX_NS_PER_S) /* after a signal, for what is on its way */
-#define BLOCKED_NS   (2 * KX_NS_PER_S) /* without progress, before it is said */
 
 static uint64_t sent_messages;
 static uint64_t left_out;  /* too long */
@@ -272,24 +271,6 @@ static bool interrupted(struct input *in)
 	return false;
 }
 
-/* Said once: a topic whose log blocks waits for its readers, and so do we. */
-static void tell_blocked(bool full)
-{
-	static uint64_t since_ns, sent_then;
-	static bool told;
-	uint64_t now_ns = kx_clock_mono_ns();
-
-	if (!full || since_ns == 0 || sent_then != sent_messages) {
-		since_ns = now_ns;
-		sent_then = sent_messages;
-	}
-	if (told || now_ns - since_ns < BLOCKED_NS)
-		return;
-	told = true;
-	cli_error("waiting: the broker takes no more now (a full log with overrun = block waits for its "
-		  "consumers)");
-}
-
 static void run(struct input *in, const struct cli_options *o)
 {
 	bool flushed = false;
@@ -299,7 +280,6 @@ static void run(struct input *in, const struct cli_options *o)
 
 		if (cli.ready)
 			full = send_some(in, o);
-		tell_blocked(full);
 		if (cli_interrupted && !interrupted(in))
 			break;
 		starved = cli.ready && !full;

@@ -115,7 +115,7 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	kx_cc_init(&ch->cc, now_ns);
 	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
 	ch->used_bytes = 0;
-	ch->blocked = KX_BLOCKED_NO;
+	ch->blocked = ch->throttled = KX_BLOCKED_NO;
 	ch->blocked_ns = 0;
 	ch->blocked_probes = 0;
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
@@ -356,7 +356,7 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	due = KX_MIN(due, KX_MIN(kx_txwin_probe_ns(&ch->tx, kx_rtt_pto_ns(&ch->rtt)), blocked_due_ns(ch)));
 	due = KX_MIN(due, KX_MIN(ch->credit_due_ns, ch->nak_due_ns));
 	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, KX_MIN(ch->stall_due_ns, ch->send_due_ns)));
-	due = KX_MIN(due, ch->resume_due_ns);
+	due = KX_MIN(due, KX_MIN(ch->resume_due_ns, kxc_throttle_service(ch, now_ns)));
 	if (kx_likely(ch->timer.pos != 0 && ch->timer.due_ns <= due))
 		return work;
 	kxc_channel_arm(ch, KX_MAX(due, now_ns + 1));

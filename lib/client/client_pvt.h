@@ -270,9 +270,11 @@ struct channel {
 	uint64_t resume_due_ns;
 	uint32_t resume_id, resume_tries; /* of the RESUME in hand */
 	uint32_t retx_head, retx_count;
-	uint32_t large_unacked; /* parts of large messages sent and not acknowledged */
-	uint32_t *retx;		/* ring of refs named by NAKs */
-	uint64_t blocked_ns;	/* data has waited for credit since; 0 */
+	uint32_t large_unacked;			/* parts of large messages sent and not acknowledged */
+	uint32_t *retx;				/* ring of refs named by NAKs */
+	uint64_t blocked_ns;			/* data has waited for credit since; 0 */
+	uint64_t throttle_ns, throttle_seen_ns; /* THROTTLED was told; the last time it was so */
+	uint8_t throttled;			/* the cause that was told, or KX_BLOCKED_NO */
 	uint32_t blocked_probes;
 	struct timer timer;
 	struct kx_rtt rtt;
@@ -427,6 +429,9 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns);
 /* Something was sent: look in time whether it is confirmed. */
 void kxc_channel_watch_stalls(struct channel *ch, uint64_t now_ns);
 void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t now_ns);
+
+/* ---- throttle.c: tell the application when and why data wait. When to look again. */
+uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns);
 
 /* ---- transmit.c */
 unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns);

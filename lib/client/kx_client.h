@@ -215,6 +215,13 @@ enum kx_event_type {
 	KX_EVENT_FENCED, /**< somebody took this client's producer id over (kx_client_opts.producer_id): what
 			    was pending is completed with KX_FENCED, its producers are over. Consumers go on
 			  */
+	KX_EVENT_THROTTLED, /**< data wait because the broker grants no more; `code`: enum kx_blocked, the
+			       cause (log full, buffers, quota, ...); `count`: its data lcore. Again when the
+			       cause changes. Nothing is lost: kx_producer_send() says BACK_PRESSURED when
+			       slots run out */
+	KX_EVENT_RESUMED,   /**< for 100 ms nothing was held back any more; `code`: what the last cause was;
+			       `first`:   ns since THROTTLED. A session that ends meanwhile is told as
+			       DISCONNECTED only */
 	KX_EVENT_LOST /**< the broker was restarted and has lost messages of `producer` that it had confirmed:
 			 `count` of them, all with offsets in [first, last] of `partition` (of the log before
 			 the restart; exact when nobody else wrote between them). Told before PRODUCER_READY;

@@ -29,6 +29,8 @@ void pair_event(void *user, const struct kx_event *e)
 		s->trimmed += e->last + 1 - e->first;
 		s->next[e->partition] = e->last + 1;
 	}
+	if (e->type == KX_EVENT_THROTTLED)
+		s->last_code = e->code;
 	if (e->result != KX_OK) {
 		s->last_result = e->result;
 		s->last_code = e->code;

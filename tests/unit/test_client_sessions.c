@@ -339,6 +339,11 @@ static void test_many_clients(void **state)
 
 /* A log that blocks, and nobody reads: the producer waits, with few frames, and goes on when somebody does.
  */
+static void take_all(void *user, const struct kx_batch_view *v)
+{
+	((struct seen *)user)->messages += v->count;
+}
+
 static void test_a_blocked_producer_is_quiet(void **state)
 {
 	struct net *net = net_new(pair_ini, 1, 2, 9);
@@ -347,6 +352,12 @@ static void test_a_blocked_producer_is_quiet(void **state)
 	struct kx_producer_opts opts = {.topic = "one", .on_complete = pair_complete, .user = &seen};
 	static const uint8_t value[1000];
 	struct kx_message m = {.value = value, .value_bytes = sizeof(value)};
+	struct kx_consumer_opts read = {.topic = "one",
+		.partition = KX_PARTITION_ALL,
+		.start_offset = KX_OFFSET_EARLIEST,
+		.on_batch = take_all,
+		.user = &seen};
+	struct kx_consumer *consumer;
 	struct kx_producer *producer;
 	uint64_t frames;
 
@@ -359,10 +370,21 @@ static void test_a_blocked_producer_is_quiet(void **state)
 	}
 	net_run(net, 2 * KX_NS_PER_S);
 	assert_true(kx_producer_pending(producer) > 0);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 1);
+	assert_int_equal(seen.last_code, KX_BLOCKED_LOG);
+	assert_int_equal(seen.events[KX_EVENT_RESUMED], 0);
 	frames = net->sent;
 	net_run(net, 5 * KX_NS_PER_S);
 	/* heartbeats of both sides every 100 ms, probes every 128 ms, their answers */
 	assert_in_range(net->sent - frames, 1, 400);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 1);
+	/* somebody reads: it goes on by itself */
+	assert_int_equal(kx_consumer_open(client, &read, net->now_ns, &consumer), KX_OK);
+	for (int i = 0; i < 100 && kx_producer_pending(producer) > 0; i++)
+		net_run(net, 100000000);
+	net_run(net, 200000000);
+	assert_int_equal(kx_producer_pending(producer), 0);
+	assert_int_equal(seen.events[KX_EVENT_RESUMED], seen.events[KX_EVENT_THROTTLED]);
 	net_free(net);
 }
 
