@@ -19,6 +19,7 @@ struct rig {
 	struct kx_auth_secrets secrets;
 	struct kx_partition_offsets *offsets;
 	struct kx_ledger ledger;
+	struct kx_quotas *quotas; /* as the ini says */
 	struct kx_broker *broker;
 	struct kx_audit *audit;
 	uint8_t *log_memory;

@@ -317,6 +317,42 @@ static void test_a_hostile_producer_harms_itself(void **state)
 	rig_free(r);
 }
 
+static const char quota_ini[] = "[lcores]\ndata = 1\n"
+				"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+				"[port net_memif0]\naddress = 10.0.0.254/24\n"
+				"[topic slow]\npartitions = 4\nmessages_per_s = 10000\n";
+
+/* Three sessions that send all they may for 20 s: the topic's rate within 1 %, and nothing is dropped. */
+static void test_a_quota_is_kept(void **state)
+{
+	struct rig *r = rig_new(quota_ini, 0, 1);
+	static struct rig_session s[3];
+	uint64_t seq[3] = {0}, stored = 0;
+	bool throttled = false;
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++)
+		s[i] = rig_connect(r, (uint8_t)(1 + i), 5000);
+	for (int turn = 0; turn < 40000; turn++) {
+		for (uint32_t i = 0; i < 3; i++) {
+			while (may_send(&s[i], BATCH_BYTES(4))) {
+				assert_int_equal(rig_produce(&s[i], 0, i, seq[i], 4, 0), KX_DROP_NONE);
+				seq[i] += 4;
+				stored += 4;
+				s[i].used_bytes += BATCH_BYTES(4);
+			}
+			throttled |= s[i].blocked == KX_BLOCKED_QUOTA;
+		}
+		rig_turn(r, 500000);
+		learn(r, s, 3);
+		rig_forget(r);
+	}
+	assert_true(throttled);
+	/* besides the savings of 100 ms at the start and the first credit */
+	assert_in_range(stored, 198000, 202000 + 1000 + 2000);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_many_blocking_partitions),
 		cmocka_unit_test(test_a_full_log_stops_the_limit_in_the_same_burst),
 		cmocka_unit_test(test_a_hostile_producer_harms_itself),
+		cmocka_unit_test(test_a_quota_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
