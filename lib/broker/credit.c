@@ -13,7 +13,9 @@
  * could send to any of them: its credit counts for all. Credit belongs to the session and not to a partition,
  * so one thing remains: a session that goes on to a further partition brings its unused credit along. Nothing
  * more is then granted for that partition until everything fits again; what finds no room is not acknowledged
- * and comes again. kx_broker_credit() tells both sums.
+ * and comes again. kx_broker_credit() tells both sums. And credit that is not used cannot be taken back:
+ * sessions that rest on theirs would keep another from ever sending a message larger than what is left. One
+ * whose probe says that data wait is granted up to its window of the room there is now, promised or not.
  */
 #include "broker_pvt.h"
 
@@ -276,15 +278,30 @@ static uint64_t joined_more(struct kx_broker *b, const struct session *s, uint64
 	return want;
 }
 
+/* What there is room for now in every partition the session could send to, whoever was promised it. */
+static uint64_t room_now(struct kx_broker *b, const struct session *s)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (uint32_t i = 0; i < s->block_count; i++)
+		least = KX_MIN(least, room_bytes(b, block_of(b, s, i)));
+	for (uint32_t i = 0; s->loose && i < b->topics.partition_count && i < LOOSE_SCAN; i++)
+		if (b->topics.partitions[i].block)
+			least = KX_MIN(least, room_bytes(b, &b->topics.partitions[i]));
+	return least;
+}
+
 static void extend_bytes(struct kx_broker *b, struct session *s)
 {
 	uint64_t window = quota_window(b, s);
-	uint64_t more = window > unused(s) ? window - unused(s) : 0;
+	uint64_t want = window > unused(s) ? window - unused(s) : 0, more = want;
 
 	if (kx_unlikely(s->loose))
 		more = loose_more(b, s, more);
 	else if (s->block_count > 0)
 		more = joined_more(b, s, more);
+	if (kx_unlikely(s->asks && more < want)) /* others keep what they do not use, and would for ever */
+		more = KX_MAX(more, KX_MIN(want, room_now(b, s)));
 	s->asks = false;
 	if (more == 0)
 		return;

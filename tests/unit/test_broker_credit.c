@@ -350,6 +350,38 @@ static void test_a_quota_is_kept(void **state)
 	assert_true(throttled);
 	/* besides the savings of 100 ms at the start and the first credit */
 	assert_in_range(stored, 198000, 202000 + 1000 + 2000);
+static const char large_ini[] = "[lcores]\ndata = 1\n"
+				"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\nreorder_frames = 512\n"
+				"[sessions]\nmax = 256\nwindow_bytes = 64K\n"
+				"[port net_memif0]\naddress = 10.0.0.254/24\n"
+				"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 384K\n"
+				"max_message_bytes = 128K\n";
+
+/* Sessions that rest on their windows do not keep another from a message that is larger than what they leave.
+ */
+static void test_credit_that_rests_keeps_nobody_out(void **state)
+{
+	struct rig *r = rig_new(large_ini, 0, 1);
+	struct rig_session s[6];
+	struct kx_receipt body = {.next_pkt = 1};
+
+	(void)state;
+	connect_all(r, s, 6);
+	for (unsigned int i = 0; i < 5; i++)
+		for (uint64_t k = 0; k < 4; k++) {
+			assert_int_equal(rig_produce(&s[i], 0, 0, k, 1, 0), KX_DROP_NONE);
+			rig_turn(r, 1000);
+		}
+	rig_forget(r);
+	assert_int_equal(rig_send(&s[5], KX_HEARTBEAT, &body, sizeof(body)), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	learn(r, s, 6);
+	assert_true(s[5].limit_bytes < 128u << 10);
+	s[5].flags = KX_FLAG_MORE;
+	assert_int_equal(rig_send(&s[5], KX_HEARTBEAT, &body, sizeof(body)), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	learn(r, s, 6);
+	assert_true(s[5].limit_bytes >= (128u << 10) + 88);
 	rig_free(r);
 }
 
@@ -363,6 +395,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_log_stops_the_limit_in_the_same_burst),
 		cmocka_unit_test(test_a_hostile_producer_harms_itself),
 		cmocka_unit_test(test_a_quota_is_kept),
+		cmocka_unit_test(test_credit_that_rests_keeps_nobody_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
