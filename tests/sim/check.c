@@ -337,13 +337,13 @@ const struct mbatch *check_batch_at(const struct mpart *p, uint64_t offset, uint
 }
 
 /* The first offset that a consumer is given. */
-static void started(struct app_consumer *a, uint32_t part, uint64_t offset)
+static void started(struct app_consumer *a, uint32_t part, uint64_t offset, uint32_t in_boot)
 {
 	struct sim *s = a->sim;
 	uint32_t boot = a->boot[part];
 	const struct mpart *m;
 
-	a->boot[part] = boot_now(&s->clients[a->client]);
+	a->boot[part] = KX_MIN(in_boot, s->broker.boots - 1);
 	m = model_of(a, part);
 	a->started[part] = true;
 	a->next[part] = offset;
@@ -385,7 +385,7 @@ void check_batch(void *app_consumer, const struct kx_batch_view *v)
 		v->count);
 	sim_mix(s, v->first_offset);
 	if (!a->started[part])
-		started(a, part, v->first_offset);
+		started(a, part, v->first_offset, boot_now(&s->clients[a->client]));
 	SIM_CHECK(s, v->first_offset == a->next[part],
 		"consumer %u partition %u: offset %llu where %llu is next", a->id, part,
 		(unsigned long long)v->first_offset, (unsigned long long)a->next[part]);
@@ -408,7 +408,8 @@ void check_batch(void *app_consumer, const struct kx_batch_view *v)
 	s->oracle.delivered += v->count;
 }
 
-static bool place_is(struct app_consumer *a, const struct kx_polled *m)
+/* Where the message lies that was given to a polled consumer: boot and offset. */
+static uint64_t place_of(const struct app_consumer *a, const struct kx_polled *m)
 {
 	struct sim *s = a->sim;
 	uint32_t app, part;
@@ -420,7 +421,12 @@ static bool place_is(struct app_consumer *a, const struct kx_polled *m)
 	SIM_CHECK(s, app < s->app_count && part == m->partition && s->apps[app]->topic == a->topic,
 		"consumer %u partition %u offset %llu: a message of producer %u to partition %u", a->id,
 		m->partition, (unsigned long long)m->offset, app, part);
-	return s->apps[app]->parts[part].place[n] == PLACE(a->boot[part], m->offset);
+	return s->apps[app]->parts[part].place[n];
+}
+
+static bool place_is(const struct app_consumer *a, const struct kx_polled *m)
+{
+	return place_of(a, m) == PLACE(a->boot[m->partition], m->offset);
 }
 
 /* What was told explains the next offset: what was trimmed there, else that another log begins. */
@@ -460,7 +466,7 @@ static void polled_first(struct app_consumer *a, const struct kx_polled *m)
 			a->jumps[kept++] = a->jumps[i];
 	}
 	a->jump_count = kept;
-	started(a, m->partition, a->next[m->partition]);
+	started(a, m->partition, a->next[m->partition], (uint32_t)(place_of(a, m) >> 48));
 	a->next[m->partition] = m->offset;
 }
 
@@ -513,7 +519,7 @@ static void offset_trimmed(struct client *c, const struct kx_event *e)
 	const struct mpart *m;
 
 	if (!a->started[e->partition] && !a->polled)
-		started(a, e->partition, e->first);
+		started(a, e->partition, e->first, boot_now(c));
 	m = model_of(a, e->partition);
 	SIM_CHECK(s, e->first <= e->last, "consumer %u: trimmed from %llu to %llu", a->id,
 		(unsigned long long)e->first, (unsigned long long)e->last);

@@ -33,6 +33,7 @@ static uint32_t flight_new(struct sim *s)
 
 		n->flights = realloc(n->flights, size * sizeof(*n->flights));
 		for (i = size; i-- > n->flight_size;) {
+			n->flights[i].data = NULL;
 			n->flights[i].next = n->flight_free;
 			n->flight_free = i;
 		}
