@@ -350,6 +350,9 @@ static void test_a_quota_is_kept(void **state)
 	assert_true(throttled);
 	/* besides the savings of 100 ms at the start and the first credit */
 	assert_in_range(stored, 198000, 202000 + 1000 + 2000);
+	rig_free(r);
+}
+
 static const char large_ini[] = "[lcores]\ndata = 1\n"
 				"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\nreorder_frames = 512\n"
 				"[sessions]\nmax = 256\nwindow_bytes = 64K\n"
