@@ -323,7 +323,10 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 			if (part->ch != ch || part->head == NONE || p->slots[part->head].state != SLOT_SENT)
 				continue;
 			any = true;
-			if (ch->tx.waiting == 0 && ch->retx_count == 0)
+			/* what is on its way may bring it, but not for ever: parts of a later message that
+			 * the broker has no place for before this batch would be sent again and again */
+			if ((ch->tx.waiting == 0 && ch->retx_count == 0) ||
+				now_ns > part->progress_ns + STALL_LONG)
 				part_stalled(part, now_ns);
 		}
 	}

@@ -19,6 +19,7 @@
 	(10 * MS) /* received, not confirmed, no word: ask again after 8 probe time-outs, within these */
 #define STALL_MAX     (500 * MS)
 #define STALL_SLOW    (16000 * MS) /* doubled up to this */
+#define STALL_LONG    (1000 * MS)  /* asked for then, whatever else is on its way */
 #define REQUEST_FIRST (50 * MS)	   /* a request is repeated after this, then doubled */
 #define REQUEST_SLOW  (1000 * MS)
 #define FRAME_HDR     ((uint32_t)sizeof(struct kx_frame_hdr))
