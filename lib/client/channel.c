@@ -326,7 +326,8 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 			/* what is on its way may bring it, but not for ever: parts of a later message that
 			 * the broker has no place for before this batch would be sent again and again */
 			if ((ch->tx.waiting == 0 && ch->retx_count == 0) ||
-				now_ns > part->progress_ns + STALL_LONG)
+				(now_ns > part->progress_ns + STALL_LONG &&
+					now_ns < ch->last_rx_ns + STALL_LONG))
 				part_stalled(part, now_ns);
 		}
 	}
