@@ -112,13 +112,14 @@ static enum kx_code identify(struct kx_broker *b, const struct kx_auth *auth, st
 {
 	if (kx_auth_prove(b->principals, auth, proof) != 0)
 		return KX_CODE_AUTH;
+	/* whoever has no key has no secret to make keys of frames from, however it proved who it is */
+	if (auth->protect != KX_PROTECT_PLAIN && !proof->principal->has_key)
+		return KX_CODE_DENIED;
 	if (auth->method == KX_AUTH_TICKET)
 		return kx_auth_ticket_open(b->auth, auth->ticket, b->now_ns, id) == 0 &&
 				id->principal_id == proof->principal->id
 			? KX_CODE_OK
 			: KX_CODE_AUTH;
-	if (auth->protect != KX_PROTECT_PLAIN && !proof->principal->has_key)
-		return KX_CODE_DENIED;
 	return KX_CODE_OK;
 }
 

@@ -387,6 +387,7 @@ static void test_anonymous_off(void **state)
 static void test_protection(void **state)
 {
 	struct rig *r = rig_of("");
+	uint8_t ticket[KX_TICKET_BYTES];
 	struct attempt a;
 
 	(void)state;
@@ -404,6 +405,16 @@ static void test_protection(void **state)
 	/* Nothing to protect with. */
 	hello(r, &a, 4);
 	name(&a, KX_AUTH_NONE, "");
+	a.auth->protect = KX_PROTECT_MAC;
+	send_auth(r, &a);
+	refused(&a, KX_DROP_ACCESS_DENIED, KX_CODE_DENIED);
+	/* Nor with a ticket: the key would be known to everybody. */
+	a = try(r, 5, "", NULL);
+	accepted(&a, 0);
+	memcpy(ticket, a.accept.ticket, sizeof(ticket));
+	hello(r, &a, 6);
+	name(&a, KX_AUTH_TICKET, "");
+	memcpy(a.auth->ticket, ticket, sizeof(ticket));
 	a.auth->protect = KX_PROTECT_MAC;
 	send_auth(r, &a);
 	refused(&a, KX_DROP_ACCESS_DENIED, KX_CODE_DENIED);
