@@ -252,27 +252,30 @@ static bool open_session(
 	return false;
 }
 
+/* ACCEPT is looked at and the session opened with the secret of it, which is not kept anywhere. */
+static bool prove_and_open(struct channel *ch, const struct kx_accept *b, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+	enum kx_result proven = accept_proven(ch, b, secret);
+	bool open = false;
+
+	if (proven != KX_OK)
+		attempt_failed(ch, proven, proven == KX_REFUSED ? KX_CODE_UNPROTECTED : 0, now_ns);
+	else if (ch != &c->channels[0] && !same_identity(c, b))
+		kxc_channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
+	else
+		open = open_session(ch, b, secret);
+	explicit_bzero(secret, sizeof(secret));
+	return open;
+}
+
 static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
-	bool first = ch == &c->channels[0], open;
-	uint8_t secret[KX_AUTH_SECRET_BYTES];
-	enum kx_result proven;
+	bool first = ch == &c->channels[0];
 
-	if (ch->state != CH_AUTH)
-		return;
-	proven = accept_proven(ch, b, secret);
-	if (proven != KX_OK) {
-		attempt_failed(ch, proven, proven == KX_REFUSED ? KX_CODE_UNPROTECTED : 0, now_ns);
-		return;
-	}
-	if (!first && !same_identity(c, b)) {
-		kxc_channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
-		return;
-	}
-	open = open_session(ch, b, secret);
-	explicit_bzero(secret, sizeof(secret));
-	if (!open)
+	if (ch->state != CH_AUTH || !prove_and_open(ch, b, now_ns))
 		return;
 	if (first)
 		take_identity(c, b, now_ns);
