@@ -9,7 +9,8 @@
 # broker each. Compared is the broker residence p99.9 of the victim's topic (/kaelix/topic/latency) and what was
 # received. The second port is there in both. FILE gets, for each disturbance, the median ratio with its bootstrap 95 %
 # interval and a verdict: "within" (upper bound <= 1.10), "over" (lower bound > 1.10), "cannot tell".
-# Exit 1: messages of the victim were lost, duplicated, reordered or corrupt; 2: could not run. Root only.
+# Exit 1: a verdict is "over", or messages of the victim were lost, duplicated, reordered or corrupt; 2: could not run.
+# Root only.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 json=
@@ -20,7 +21,7 @@ build=$PWD/build
 only=
 
 usage() {
-  sed -n 's/^# \{0,1\}//; 3,14p' bench/isolation.sh >&2
+  sed -n 's/^# \{0,1\}//; 3,15p' bench/isolation.sh >&2
   exit 2
 }
 while [ $# -gt 0 ]; do
@@ -155,5 +156,9 @@ for d in "${names[@]}"; do
     done
   done
 done
-python3 bench/lib/isolation.py report "$RIG_TMP" "$json" "$pairs" "${names[@]}" || exit 2
-exit $wrong
+python3 bench/lib/isolation.py report "$RIG_TMP" "$json" "$pairs" "${names[@]}"
+case $? in
+  0) exit $wrong ;;
+  3) exit 1 ;;
+  *) exit 2 ;;
+esac

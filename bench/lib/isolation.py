@@ -4,7 +4,8 @@
 
   isolation.py read PREFIX OUT            residence of the victim's topic, asked of a running broker, into OUT
   isolation.py p999 OUT                   its p99.9
-  isolation.py report DIR JSON PAIRS NAME...   the runs DIR/NAME.PAIR.with|without as one result file and a table
+  isolation.py report DIR JSON PAIRS NAME...   the runs DIR/NAME.PAIR.with|without as one result file and a table;
+                                          exit 3 when a verdict is "over"
 """
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import stats
 
 LIMIT = 1.10
+OVER = 3  # exit code of a report with such a verdict; 1 is an exception's
 
 
 def ask(prefix, command):
@@ -81,7 +83,7 @@ def report(directory, out, pairs, names):
         low, high = r["p999_ratio_ci95"]
         print(f"{r['disturbance']:16}{r['p999_ns_without']:12,.0f} ns{r['p999_ns']:9,.0f} ns{r['p999_ratio']:8.3f}   "
               f"{low:6.3f} .. {high:6.3f}   {r['throughput_ratio']:10.3f}   {r['verdict']}")
-    return 0
+    return OVER if any(r["verdict"] == "over" for r in rows) else 0
 
 
 def main(argv):
