@@ -115,7 +115,7 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	kx_cc_init(&ch->cc, now_ns);
 	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
 	ch->used_bytes = 0;
-	ch->blocked = ch->throttled = KX_BLOCKED_NO;
+	ch->blocked = KX_BLOCKED_NO;
 	ch->blocked_ns = 0;
 	ch->blocked_probes = 0;
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
@@ -197,6 +197,7 @@ void kxc_channel_down(struct channel *ch, enum kx_result why, uint64_t wait_ns, 
 	kxc_setup_start(ch, now_ns);
 	ch->retry_ns = now_ns + wait_ns;
 	ch->have_path = false;
+	kxc_throttle_over(ch, now_ns);
 	if (!was_up)
 		return;
 	c->connected = false;
@@ -228,6 +229,7 @@ void kxc_channel_close(struct channel *ch, uint64_t now_ns)
 	ch->state = CH_UNUSED;
 	ch->have_path = false;
 	kxc_timer_stop(&ch->hub->timers, &ch->timer);
+	kxc_throttle_over(ch, now_ns);
 	if (ch == &c->channels[0])
 		c->connected = false;
 	else
@@ -248,8 +250,9 @@ static unsigned int send_heartbeat(struct channel *ch, uint64_t now_ns)
 
 	if (!kxc_channel_begin(ch, KX_HEARTBEAT, sizeof(struct kx_receipt), now_ns, &o)) {
 		/* no number left: what is oldest takes a new one, which tells the floor too */
-		if (!kx_txwin_open_reserve(&ch->tx) && kx_txwin_take(&ch->tx, ch->tx.floor_pkt, &ref))
-			kxc_transmit_retx_push(ch, ref);
+		if (!kx_txwin_open_reserve(&ch->tx) && kx_txwin_take(&ch->tx, ch->tx.floor_pkt, &ref) &&
+			!kxc_transmit_retx_push(ch, ref))
+			kxc_transmit_acked(ch, 0, ref); /* its batch is asked for when it stalls */
 		return 0;
 	}
 	kxc_channel_fill_receipt(ch, (struct kx_receipt *)o.body, now_ns);
@@ -293,6 +296,7 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 	struct slot *s = &p->slots[part->head];
+	struct large *l;
 
 	if (now_ns < part->progress_ns + KX_MIN(stall_ns(part->ch) << KX_MIN(part->stalls, 10u), STALL_SLOW))
 		return;
@@ -302,9 +306,13 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 		kxc_transmit_retx_push(part->ch, slot_ref(p, part->head));
 		return;
 	}
-	part->ch->large_unacked += p->larges[s->large].parts;
-	for (uint32_t i = 0; i < p->larges[s->large].parts; i++)
-		kxc_transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | i);
+	l = &p->larges[s->large];
+	for (; l->again < l->parts; l->again++) {
+		if (!kxc_transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | l->again))
+			return;
+		part->ch->large_unacked++;
+	}
+	l->again = 0;
 }
 
 static void look_for_stalls(struct channel *ch, uint64_t now_ns)

@@ -65,6 +65,7 @@ struct large {
 	uint32_t part_bytes;
 	uint32_t parts;
 	uint32_t sent_parts; /* first sendings */
+	uint32_t again;	     /* stalled: the part to go on with, when not all found a place at once */
 	bool used;
 };
 /* One partition of a producer. */
@@ -433,10 +434,13 @@ void kxc_channel_fill_receipt(struct channel *ch, struct kx_receipt *r, uint64_t
 
 /* ---- throttle.c: tell the application when and why data wait. When to look again. */
 uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns);
+/* What was told as throttled is over: nothing waits any more, or the session is gone. */
+void kxc_throttle_over(struct channel *ch, uint64_t now_ns);
 
 /* ---- transmit.c */
 unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns);
-void kxc_transmit_retx_push(struct channel *ch, uint32_t ref);
+/* To be sent again. False: no place, it has to be named again. */
+bool kxc_transmit_retx_push(struct channel *ch, uint32_t ref);
 void kxc_transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref);
 
 /* ---- receive.c */

@@ -219,9 +219,9 @@ enum kx_event_type {
 			       cause (log full, buffers, quota, ...); `count`: its data lcore. Again when the
 			       cause changes. Nothing is lost: kx_producer_send() says BACK_PRESSURED when
 			       slots run out */
-	KX_EVENT_RESUMED,   /**< for 100 ms nothing was held back any more; `code`: what the last cause was;
-			       `first`:   ns since THROTTLED. A session that ends meanwhile is told as
-			       DISCONNECTED only */
+	KX_EVENT_RESUMED,   /**< for 100 ms nothing was held back any more, or the session that was
+			       throttled is gone; `code`: what the last cause was; `first`: ns since
+			       THROTTLED. Once for each time that THROTTLED began */
 	KX_EVENT_LOST /**< the broker was restarted and has lost messages of `producer` that it had confirmed:
 			 `count` of them, all with offsets in [first, last] of `partition` (of the log before
 			 the restart; exact when nobody else wrote between them). Told before PRODUCER_READY;

@@ -86,7 +86,7 @@ void kxc_part_requeue(struct part *part)
 		s->state = SLOT_QUEUED;
 		s->counted = false;
 		if (s->large != NONE)
-			p->larges[s->large].sent_parts = 0;
+			p->larges[s->large].sent_parts = p->larges[s->large].again = 0;
 	}
 	part->unsent = part->head;
 	part->stalls = 0;

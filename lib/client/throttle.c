@@ -10,6 +10,14 @@ static void tell(struct channel *ch, enum kx_event_type type, uint64_t ns)
 		&(struct kx_event){.type = type, .code = ch->throttled, .count = ch->lcore, .first = ns});
 }
 
+void kxc_throttle_over(struct channel *ch, uint64_t now_ns)
+{
+	if (kx_likely(ch->throttled == KX_BLOCKED_NO))
+		return;
+	tell(ch, KX_EVENT_RESUMED, now_ns - ch->throttle_ns);
+	ch->throttled = KX_BLOCKED_NO;
+}
+
 uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns)
 {
 	uint64_t calm_ns = ch->throttle_seen_ns + CALM_NS;
@@ -28,7 +36,6 @@ uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns)
 		return UINT64_MAX;
 	if (now_ns < calm_ns)
 		return calm_ns;
-	tell(ch, KX_EVENT_RESUMED, now_ns - ch->throttle_ns);
-	ch->throttled = KX_BLOCKED_NO;
+	kxc_throttle_over(ch, now_ns);
 	return UINT64_MAX;
 }

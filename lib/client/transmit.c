@@ -4,11 +4,12 @@
 
 enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED, SENT_PACED };
 
-void kxc_transmit_retx_push(struct channel *ch, uint32_t ref)
+bool kxc_transmit_retx_push(struct channel *ch, uint32_t ref)
 {
 	if (ch->retx_count == RETX_MAX)
-		return; /* cannot be: as many as the window holds; what is not repaired is named again */
+		return false;
 	ch->retx[(ch->retx_head + ch->retx_count++) & (RETX_MAX - 1)] = ref;
+	return true;
 }
 
 /* For kx_txwin_ack() */

@@ -157,6 +157,62 @@ static void test_the_last_confirmation_is_lost(void **state)
 	net_free(p.net);
 }
 
+/* ---- a message of more parts than can be named for repair at once stalls */
+
+#define HUGE_BYTES (16u << 20)
+
+static uint64_t sent_again(const struct pair *p)
+{
+	struct kx_client_stats s;
+
+	kx_client_stats(p->pc, &s);
+	return s.retransmits;
+}
+
+/* Nothing of it is confirmed until all of it was sent again, which takes several goes; and the next such
+ * message goes out too, which none does before all of the last one is acknowledged. */
+static void test_a_stalled_message_of_many_parts(void **state)
+{
+	static const char ini[] = "[lcores]\ndata = 1\n"
+				  "[memory]\nlog_bytes = 256M\n"
+				  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				  "[topic huge]\npartitions = 1\nlog_bytes = 64M\n"
+				  "max_message_bytes = 16M\n";
+	struct net *net = net_new(ini, 1, 1, 3);
+	struct pair p = {.net = net};
+	struct kx_producer_opts po = {.topic = "huge",
+		.on_complete = pair_complete,
+		.user = &p.seen,
+		.large_bytes = 2 * HUGE_BYTES + (1 << 20)};
+	struct kx_message m = {.value = calloc(1, HUGE_BYTES), .value_bytes = HUGE_BYTES - 4096};
+	const uint64_t parts = m.value_bytes / KX_DATAGRAM_DEFAULT_V4;
+
+	(void)state;
+	net->delay_ns = 100000;
+	p.pc = pair_client(net, 0, &p.seen);
+	assert_int_equal(kx_producer_open(p.pc, &po, net->now_ns, &p.producer), KX_OK);
+	for (int i = 0; i < 1000 && p.seen.events[KX_EVENT_PRODUCER_READY] == 0; i++)
+		net_run(net, MS);
+	memset(&now, 0, sizeof(now));
+	now.outage = (struct outage){"", TYPE(KX_COMMIT_ACK), TO_CLIENT, 0};
+	now.on = true;
+	net->filter = outage_filter;
+	assert_int_equal(kx_producer_send(p.producer, &m, net->now_ns), KX_OK);
+	for (int i = 0; i < 600 && sent_again(&p) < parts; i++)
+		net_run(net, 100 * MS);
+	assert_true(now.lost > 0);
+	assert_true(sent_again(&p) >= parts);
+	assert_int_equal(p.seen.completed[0], 0);
+	now.on = false;
+	assert_int_equal(kx_producer_send(p.producer, &m, net->now_ns), KX_OK);
+	for (int i = 0; i < 300 && p.seen.completed[0] < 2; i++)
+		net_run(net, 100 * MS);
+	assert_int_equal(p.seen.completed[0], 2);
+	assert_int_equal(p.seen.failed, 0);
+	free((void *)(uintptr_t)m.value);
+	net_free(net);
+}
+
 /* ---- set-up */
 
 static void one_setup(uint8_t type, uint64_t seed)
@@ -198,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outages_of_one_kind),
 		cmocka_unit_test(test_the_last_confirmation_is_lost),
+		cmocka_unit_test(test_a_stalled_message_of_many_parts),
 		cmocka_unit_test(test_setup_frames_are_lost),
 	};
 

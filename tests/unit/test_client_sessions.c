@@ -388,6 +388,35 @@ static void test_a_blocked_producer_is_quiet(void **state)
 	net_free(net);
 }
 
+/* The session is lost while the producer is held back: what was told is taken back. */
+static void test_a_throttled_session_is_lost(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 1, 10);
+	struct seen seen = {0};
+	struct kx_client *client = pair_client(net, 0, &seen);
+	struct kx_producer_opts opts = {.topic = "one", .on_complete = pair_complete, .user = &seen};
+	static const uint8_t value[1000];
+	struct kx_message m = {.value = value, .value_bytes = sizeof(value)};
+	struct kx_producer *producer;
+
+	(void)state;
+	assert_int_equal(kx_producer_open(client, &opts, net->now_ns, &producer), KX_OK);
+	for (int i = 0; i < 30000; i++) {
+		kx_producer_send(producer, &m, net->now_ns);
+		if (i % 4 == 0)
+			net_turn(net);
+	}
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 1);
+	net->lcores[0].dead = true;
+	for (int i = 0; i < 100 && seen.events[KX_EVENT_DISCONNECTED] == 0; i++)
+		net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_DISCONNECTED], 1);
+	assert_int_equal(seen.events[KX_EVENT_RESUMED], 1);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 1);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +429,7 @@ int main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_many_clients),
 		cmocka_unit_test(test_a_blocked_producer_is_quiet),
+		cmocka_unit_test(test_a_throttled_session_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
