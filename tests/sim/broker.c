@@ -262,7 +262,7 @@ static void lcore_up(struct sim *s, struct lcore *l)
 	SIM_CHECK(s, rc == 0, "kx_broker_create: %s", kx_strerror(rc));
 	memset(&l->ledger, 0, sizeof(l->ledger));
 	l->buffers = 0;
-	l->batches_seen = 0;
+	l->turns = 0;
 	l->stalled_ns = 0;
 	l->backoff_ns = DENSE_NS;
 	l->wake_ns = UINT64_MAX;

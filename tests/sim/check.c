@@ -230,6 +230,7 @@ void check_ingest(struct lcore *l)
 static void credit(struct lcore *l)
 {
 	const struct kx_topic_table *t = kx_broker_topics(l->broker);
+	struct kx_broker_credit c;
 
 	for (uint32_t i = 0; i < t->partition_count; i++) {
 		const struct kx_partition *p = &t->partitions[i];
@@ -238,6 +239,11 @@ static void credit(struct lcore *l)
 			p->id, (long long)p->reserved_bytes);
 	}
 	SIM_CHECK(l->sim, t->held_used <= t->held_total, "lcore %u holds more frames than it can", l->index);
+	if (l->turns++ % 16 != 0)
+		return;
+	kx_broker_credit(l->broker, &c);
+	SIM_CHECK(l->sim, c.granted_pkts <= c.buffer_pkts, "lcore %u granted %u packets, and has %u buffers",
+		l->index, c.granted_pkts, c.buffer_pkts);
 }
 
 void check_lcore(struct lcore *l)
@@ -556,6 +562,7 @@ static struct app_producer *producer_of(struct client *c, const struct kx_produc
 void check_event(void *client, const struct kx_event *e)
 {
 	struct client *c = client;
+	struct kx_client_info info;
 
 	TRACE(c->sim, "client %u is told %s: %s, code %u, consumer %d, partition %u, %llu..%llu", c->index,
 		kx_event_name(e->type), kx_result_name(e->result), e->code,
@@ -565,6 +572,8 @@ void check_event(void *client, const struct kx_event *e)
 	c->sim->coverage.event[e->type]++;
 	switch (e->type) {
 	case KX_EVENT_CONNECTED:
+		kx_client_info(c->c, &info);
+		c->sim->ids[c->index] = info.producer_id;
 		c->connected = true;
 		break;
 	case KX_EVENT_DISCONNECTED:

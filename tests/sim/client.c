@@ -122,6 +122,8 @@ void client_up(struct client *c)
 	c->room = (uint32_t)pick_in(s, 4, 128);
 	c->wake_ns = UINT64_MAX;
 	memset(c->drops_seen, 0, sizeof(c->drops_seen));
+	if (chance(s, 400)) /* its own of before; or another's, who may still be there */
+		opts.producer_id = s->ids[chance(s, 600) ? c->index : pick(s, s->client_count)];
 	opts.broker = s->broker.lcores[pick(s, s->broker.lcore_count)].addr;
 	SIM_CHECK(s, kx_hub_open(&transport, &hub, &c->hub) == KX_OK, "kx_hub_open");
 	SIM_CHECK(s, kx_client_open(c->hub, &opts, client_now(c), &c->c) == KX_OK, "kx_client_open");

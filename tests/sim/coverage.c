@@ -15,11 +15,10 @@ const char *sim_fault_name(enum sim_fault f)
 
 /* Frames by direction; REFUSE in a session is of no version yet. */
 static const uint8_t client_types[] = {KX_HELLO, KX_AUTH, KX_CLOSE, KX_PING, KX_HEARTBEAT, KX_METADATA_REQ,
-	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK,
-	KX_CREDIT};
+	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK, KX_CREDIT, KX_RESUME, KX_PATH_RESPONSE};
 static const uint8_t broker_types[] = {KX_COOKIE, KX_ACCEPT, KX_REFUSE, KX_RESET, KX_CLOSE, KX_PONG,
 	KX_HEARTBEAT, KX_METADATA, KX_TOPICS, KX_SUBSCRIBED, KX_UNSUBSCRIBED, KX_NOTICE, KX_NOT_OWNER,
-	KX_PRODUCE_REFUSED, KX_DELIVER, KX_DELIVER_FRAG, KX_RX_ACK, KX_COMMIT_ACK, KX_NAK};
+	KX_PRODUCE_REFUSED, KX_DELIVER, KX_DELIVER_FRAG, KX_RX_ACK, KX_COMMIT_ACK, KX_NAK, KX_RESUMED, KX_PATH_CHALLENGE};
 
 /*
  * Reasons that the portable core never gives, since what they are about lies outside of it: Ethernet to UDP
@@ -27,7 +26,17 @@ static const uint8_t broker_types[] = {KX_COOKIE, KX_ACCEPT, KX_REFUSE, KX_RESET
  */
 static bool broker_never(enum kx_drop d)
 {
-	return d <= KX_DROP_HANDOVER_FULL || d == KX_DROP_TX_FULL;
+	switch (d) {
+	case KX_DROP_SUBS_FULL:		 /* no code gives it: SUBSCRIBED says so to the client */
+	case KX_DROP_TX_FULL:		 /* lib/worker */
+	case KX_DROP_PRINCIPAL_SESSIONS: /* all are anonymous here, with plain frames and every right */
+	case KX_DROP_FRAME_UNPROTECTED:
+	case KX_DROP_FRAME_TAG:
+	case KX_DROP_ACCESS_DENIED:
+		return true;
+	default:
+		return d <= KX_DROP_HANDOVER_FULL;
+	}
 }
 
 /* A client only checks frames and packet numbers. */

@@ -166,7 +166,7 @@ struct lcore {
 	struct pin_wait pins[SIM_PINS];
 	uint32_t pin_head, pin_count;
 	uint64_t pin_ns;
-	uint64_t batches_seen; /* counters.batches_in when the oracle looked last */
+	uint64_t turns;
 };
 struct broker {
 	bool up;
@@ -322,6 +322,8 @@ struct sim {
 	struct broker broker;
 	struct client clients[SIM_CLIENTS];
 	uint32_t client_count;
+	uint64_t ids[SIM_CLIENTS]; /* the producer id that each process had last: the next one may take it
+				      over */
 	struct raw raws[SIM_RAWS];
 	uint32_t raw_count;
 	struct app_producer *apps[SIM_APPS];

@@ -127,7 +127,9 @@ static void commit_entry(struct sim *s, const struct wconn *c, const struct kx_c
 
 	if (e->next_seq == 0)
 		return;
-	SIM_CHECK(s, st != NULL && e->producer_epoch == c->producer_epoch && e->next_seq <= st->next_seq,
+	SIM_CHECK(s,
+		st != NULL && e->producer_epoch == c->producer_epoch &&
+			(st->epoch != e->producer_epoch || e->next_seq <= st->next_seq),
 		"COMMIT_ACK: partition %u producer %llu below %llu, %llu are stored", e->partition,
 		(unsigned long long)c->producer_id, (unsigned long long)e->next_seq,
 		(unsigned long long)(st != NULL ? st->next_seq : 0));
