@@ -283,8 +283,10 @@ static uint64_t room_now(struct kx_broker *b, const struct session *s)
 {
 	uint64_t least = UINT64_MAX;
 
-	for (uint32_t i = 0; i < s->block_count; i++)
+	for (uint32_t i = 0; i < s->block_count; i++) {
+		(void)unreserved(b, block_of(b, s, i)); /* frees what is read */
 		least = KX_MIN(least, room_bytes(b, block_of(b, s, i)));
+	}
 	for (uint32_t i = 0; s->loose && i < b->topics.partition_count && i < LOOSE_SCAN; i++)
 		if (b->topics.partitions[i].block)
 			least = KX_MIN(least, room_bytes(b, &b->topics.partitions[i]));

@@ -134,10 +134,13 @@ static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct rea
 static struct reassembly *begin(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	uint32_t producer, const struct kx_frag *f, enum kx_drop *drop)
 {
+	/* those that are whole wait for the message whose turn it is: it must not wait for them */
+	bool turn = f->first == b->topics.producers[producer].next_seq;
+	uint32_t most = b->config.conf->sessions.max_reassembly + turn;
 	struct reassembly *r = find_free(b);
 
 	*drop = KX_DROP_FRAG_LIMIT;
-	if (r == NULL || s->reassembly_count >= b->config.conf->sessions.max_reassembly)
+	if (r == NULL || s->reassembly_count >= most)
 		return NULL;
 	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
 		*drop = KX_DROP_CREDIT_EXCEEDED;
