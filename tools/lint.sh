@@ -14,7 +14,7 @@ complain() {
 # tracked PATTERN...: the tracked files that exist, test data excepted.
 tracked() {
   git -c safe.directory='*' ls-files --cached --others --exclude-standard -- "$@" \
-    ':!tests/fuzz/corpus' ':!tests/vectors' | sort -u | while IFS= read -r file; do
+    ':!tests/fuzz/corpus' ':!tests/vectors' ':!tests/sim/mutants' | sort -u | while IFS= read -r file; do
     [ ! -f "$file" ] || printf '%s\n' "$file"
   done
 }
