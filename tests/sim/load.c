@@ -103,7 +103,8 @@ static void producer_open(struct client *c, uint32_t at, uint32_t topic)
 	opts.user = a;
 	r = kx_producer_open(c->c, &opts, client_now(c), &a->p);
 	if (r != KX_OK) { /* its topic was given up by this client */
-		SIM_CHECK(s, r == KX_IN_USE || r == KX_NO_MEMORY || r == KX_FENCED, "kx_producer_open: %s", kx_result_name(r));
+		SIM_CHECK(s, r == KX_IN_USE || r == KX_NO_MEMORY || r == KX_FENCED, "kx_producer_open: %s",
+			kx_result_name(r));
 		a->p = NULL;
 		s->app_count--;
 		free(a);
