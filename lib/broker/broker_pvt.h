@@ -62,9 +62,8 @@ struct session {
 	bool ack_now;		 /* a receipt is due even without a commit */
 	bool loose;		 /* could still send to any partition that blocks */
 	bool asks;		 /* its probe said that data wait */
-	bool closing;
-	uint8_t key_index; /* which of its principal's keys it proved */
-	bool fence_listed; /* ACCEPT waits until all lcores know our epoch */
+	uint8_t key_index;	 /* which of its principal's keys it proved */
+	bool fence_listed;	 /* ACCEPT waits until all lcores know our epoch */
 	uint8_t blocked;
 	uint8_t tag_bytes; /* behind every frame */
 	uint8_t repeat_count;
@@ -94,7 +93,10 @@ struct session {
 	uint32_t others, others_before; /* frames that are no deliveries, since the last receipt and before */
 	uint64_t unheard_ns;		/* no receipt: one delivery goes beyond the window then */
 	uint32_t subs;			/* list head */
+	uint32_t tick_sub;		/* the next one that a tick looks at; KX_NONE: the first */
+	uint32_t beat_left;		/* of them that the present heartbeat has still to look at */
 	uint32_t producers;		/* list head: producer states this session writes to */
+	uint32_t again;			/* of them, the next one to be told again; KX_NONE: the first */
 	uint32_t sub_count;
 	uint32_t block_count, block_next;
 	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
@@ -111,7 +113,7 @@ struct accept_kept {
 	struct kx_accept accept;
 };
 
-enum reassembly_state { RE_FREE = 0, RE_FILLING, RE_VERIFYING, RE_READY };
+enum reassembly_state { RE_FREE = 0, RE_FILLING, RE_VERIFYING, RE_READY, RE_STOPPED };
 /* One large batch on its way in. */
 struct reassembly {
 	enum reassembly_state state;
@@ -154,7 +156,8 @@ struct kx_broker {
 	struct session *sessions;
 	struct kx_auth_protect *protects; /* by session slot; NULL: all sessions are plain */
 	uint32_t session_total, session_used, session_free;
-	uint32_t *session_next_free;
+	uint32_t *session_next_free; /* of free slots, and of those closed in part */
+	uint32_t closing_head, closing_tail;
 	uint32_t *active;			    /* slots in use, dense */
 	struct kx_map conn_map, nonce_map, sub_map; /* sub_map: (session, sub_id) -> subscription */
 	struct session_list lists[LIST_COUNT];
@@ -238,10 +241,14 @@ uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_
 
 /* ---- session.c */
 struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const struct kx_frame *f);
-void session_close(struct kx_broker *b, struct session *s);
 struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce);
 void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code code);
 void ack_due(struct kx_broker *b, struct session *s, bool even_without_commit);
+
+/* ---- close.c */
+void session_close(struct kx_broker *b, struct session *s);
+/* Go on with what closed sessions have left behind. */
+unsigned int close_poll(struct kx_broker *b);
 
 /* ---- protect.c */
 int protect_create(struct kx_broker *b);
@@ -309,15 +316,17 @@ void produce_drain(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer_state *st);
 /* Go on with those that could not be stored at once. */
 unsigned int produce_drain_poll(struct kx_broker *b);
-/* The session ends: what its producers sent ahead of a gap will never be stored. */
-void produce_abandon(struct kx_broker *b, struct session *s);
+/* The session has ended: what its producers sent ahead of a gap will never be stored. One held batch, or one
+ * producer state that has none. */
+void produce_abandon_one(struct kx_broker *b, struct session *s);
 /* Common checks of a batch's or fragment's addressee; answers NOT_OWNER / PRODUCE_REFUSED itself (closing the
  * packet). */
 enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, struct kx_partition **p, uint32_t *producer);
 enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason);
-/* Say again what is committed of the partitions in use: the last COMMIT_ACK may be lost. */
+/* Say again what is committed of some of the partitions in use, of others the next time: the last COMMIT_ACK
+ * may be lost. */
 void produce_commit_again(struct kx_broker *b, struct session *s);
 void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t producer);
 /* A frame of a session whose epoch is older than its producer's: refused, the session is closed. */
@@ -338,7 +347,9 @@ unsigned int frag_poll(struct kx_broker *b);
 int frag_store(
 	struct kx_broker *b, struct kx_partition *p, struct kx_producer_state *st, uint32_t reassembly);
 void frag_drop(struct kx_broker *b, uint32_t reassembly);
-void frag_drop_session(struct kx_broker *b, const struct session *s);
+/* The session ends: its messages take no part any more; and give one back. Steps, 0: it has none. */
+void frag_stop(struct kx_broker *b, const struct session *s);
+uint32_t frag_drop_one(struct kx_broker *b, const struct session *s);
 
 /* ---- credit.c */
 /* The first credit of a session. */

@@ -40,6 +40,8 @@ void session_sub_end(struct kx_broker *b, struct session *s, uint32_t index)
 		b->topics.subs[sub->session_prev].session_next = sub->session_next;
 	if (sub->session_next != KX_NONE)
 		b->topics.subs[sub->session_next].session_prev = sub->session_prev;
+	if (s->tick_sub == index)
+		s->tick_sub = sub->session_next;
 	s->sub_count--;
 	s->info.subscriptions = s->sub_count;
 	sub_unready(b, index);

@@ -49,7 +49,7 @@ static void sessions_init(struct kx_broker *b)
 		b->session_next_free[i] = b->session_free;
 		b->session_free = i;
 	}
-	b->ready_head = b->ready_tail = KX_NONE;
+	b->ready_head = b->ready_tail = b->closing_head = KX_NONE;
 	for (uint32_t i = 0; i < b->topics.partition_count; i++)
 		b->block_parts += b->topics.partitions[i].block;
 	b->real_minus_mono_ns = (int64_t)(kx_clock_real_ns() - kx_clock_mono_ns());
@@ -138,6 +138,8 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 	if (kx_unlikely(b->drain_count != 0))
 		work += produce_drain_poll(b);
 	work += ack_poll(b);
+	if (kx_unlikely(b->closing_head != KX_NONE))
+		work += close_poll(b);
 	return work + timer_poll(b);
 }
 

@@ -12,6 +12,9 @@
 
 #define FRAMES_PER_TURN 256
 #define FRAMES_PER_SUB	32
+#define SUBS_PER_TURN                                                                                        \
+	512 /* looked at, whether they send or not (held back by congestion, without credit)                 \
+	     */
 #define PINS_SHARE                                                                                           \
 	4 /* slices may pin one extent reference per 1/4 of the pool; beyond that deliveries are copied */
 
@@ -114,7 +117,7 @@ bool deliver_cut(
 		return false;
 	sub = &b->topics.subs[p->subs];
 	s = session_of(b, sub->session);
-	if (s->protect != NULL || sub->cursor.offset != stored->base_offset ||
+	if (s->conn_id == 0 || s->protect != NULL || sub->cursor.offset != stored->base_offset ||
 		sub->sent_bytes + stored->batch_bytes > sub->limit_bytes || bytes > s->path.datagram_bytes ||
 		sub->repair_count != 0 || sub->large_open || b->ops->room(b->tx) == 0 ||
 		(kx_unlikely(s->cc.on) && !pace_allows(b, s)))
@@ -276,8 +279,9 @@ static enum step deliver_next(
 	if (kx_unlikely(slice.large_bytes != 0))
 		return deliver_large(b, s, sub, p, &slice);
 	if (slice.bytes == 0) {
-		sub->behind = false;
-		kx_sub_at_tail(&b->topics, (uint32_t)(sub - b->topics.subs));
+		sub->behind = credit == 0;
+		if (credit != 0) /* else its next CREDIT wakes it, and no append has to */
+			kx_sub_at_tail(&b->topics, (uint32_t)(sub - b->topics.subs));
 		return STEP_IDLE;
 	}
 	if (kx_unlikely(slice.bytes > credit)) {
@@ -402,6 +406,8 @@ static unsigned int deliver_sub(struct kx_broker *b, uint32_t index, unsigned in
 	enum step step = STEP_SENT;
 	unsigned int sent = 0;
 
+	if (kx_unlikely(s->conn_id == 0))
+		return 0; /* closed; close.c has not come to it yet */
 	while (sent < budget) {
 		if (b->ops->room(b->tx) == 0 || (kx_unlikely(s->cc.on) && !pace_allows(b, s)))
 			step = STEP_LATER;
@@ -443,7 +449,7 @@ unsigned int deliver_poll(struct kx_broker *b)
 		wake_subscribers(b, p);
 	}
 	b->dirty_count = 0;
-	n = b->ready_count;
+	n = KX_MIN(b->ready_count, SUBS_PER_TURN);
 	for (uint32_t i = 0; i < n && sent < FRAMES_PER_TURN && b->ops->room(b->tx) > 0; i++) {
 		unsigned int budget = KX_MIN(FRAMES_PER_SUB, FRAMES_PER_TURN - sent);
 

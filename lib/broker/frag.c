@@ -76,18 +76,31 @@ void frag_drop(struct kx_broker *b, uint32_t reassembly)
 	reassembly_end(b, r);
 }
 
-void frag_drop_session(struct kx_broker *b, const struct session *s)
+void frag_stop(struct kx_broker *b, const struct session *s)
 {
-	for (uint32_t i = 0; i < b->reassembly_total && b->reassembly_used > 0; i++) {
+	for (uint32_t i = 0; i < b->reassembly_total && s->reassembly_count > 0; i++) {
 		struct reassembly *r = &b->reassemblies[i];
 
-		if (r->state == RE_FREE || r->session != s->slot)
+		if (r->session != s->slot || (r->state != RE_FILLING && r->state != RE_VERIFYING))
 			continue;
-		if (r->state == RE_READY)
-			r->session = KX_NONE; /* complete: the producer's list keeps it */
-		else
-			frag_drop(b, i);
+		b->verifying -= r->state == RE_VERIFYING;
+		r->state = RE_STOPPED;
 	}
+}
+
+/* What was complete went with its producer's list. */
+uint32_t frag_drop_one(struct kx_broker *b, const struct session *s)
+{
+	for (uint32_t i = 0; i < b->reassembly_total && s->reassembly_count > 0; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+		uint32_t steps = pieces_of(b, r);
+
+		if (r->state != RE_STOPPED || r->session != s->slot)
+			continue;
+		frag_drop(b, i);
+		return steps;
+	}
+	return 0;
 }
 
 static struct reassembly *find(struct kx_broker *b, const struct session *s, const struct kx_frag *f)

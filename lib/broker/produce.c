@@ -6,6 +6,8 @@
 #define TRIMS_PER_APPEND 4
 #define DRAINS_PER_POLL	 16 /* producer states with such batches looked at in a turn */
 #define DRAINS_PER_FRAME 64 /* held batches stored in one go; the rest follow with the next frame or turn */
+#define DROPS_PER_FRAME	 64 /* of those that another session held and that come again */
+#define AGAIN_LOOKED_AT	 64 /* producer states, for some to tell again */
 
 void partition_touched(struct kx_broker *b, struct kx_partition *p)
 {
@@ -28,11 +30,15 @@ void produce_commit_dirty(struct kx_broker *b, struct session *s, uint32_t produ
 
 void produce_commit_again(struct kx_broker *b, struct session *s)
 {
-	uint32_t i = s->producers;
+	for (uint32_t n = 0; n < AGAIN_LOOKED_AT && s->dirty_count < SESSION_DIRTY; n++) {
+		uint32_t i = s->again != KX_NONE ? s->again : s->producers;
 
-	for (; i != KX_NONE && s->dirty_count < SESSION_DIRTY; i = b->topics.producers[i].next)
+		if (i == KX_NONE || (n > 0 && i == s->producers))
+			break; /* all of them; the next time from the first one again */
 		if (b->topics.producers[i].next_seq > 0)
 			produce_commit_dirty(b, s, i);
+		s->again = b->topics.producers[i].next;
+	}
 }
 
 /* The client has charged what is refused; a message in fragments with its first part. */
@@ -117,36 +123,58 @@ static void forget_held(struct kx_broker *b, struct kx_partition *p, uint32_t he
 		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
 }
 
-/* What the session sent ahead of a gap of this producer state. */
+static void state_link(struct kx_broker *b, struct session *s, uint32_t producer)
+{
+	struct kx_producer_state *st = &b->topics.producers[producer];
+
+	st->owner = s->slot;
+	st->prev = KX_NONE;
+	st->next = s->producers;
+	if (st->next != KX_NONE)
+		b->topics.producers[st->next].prev = producer;
+	s->producers = producer;
+}
+
+static void state_unlink(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
+{
+	if (s->again == (uint32_t)(st - b->topics.producers))
+		s->again = st->next;
+	if (st->prev == KX_NONE)
+		s->producers = st->next;
+	else
+		b->topics.producers[st->prev].next = st->next;
+	if (st->next != KX_NONE)
+		b->topics.producers[st->next].prev = st->prev;
+	st->owner = KX_NONE;
+}
+
+/* One of what the session sent ahead of a gap of this producer state. */
 static void drop_held(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
 {
-	struct kx_partition *p = kx_topics_partition(&b->topics, st->partition);
+	uint32_t held = kx_held_pop(&b->topics, st);
 
-	while (st->held_head != KX_NONE) {
-		uint32_t held = kx_held_pop(&b->topics, st);
-
-		forget_held(b, p, held);
-		kx_held_free(&b->topics, held);
-		s->held--;
-	}
+	forget_held(b, kx_topics_partition(&b->topics, st->partition), held);
+	kx_held_free(&b->topics, held);
+	s->held--;
 }
 
 /* Another session wrote to this state: of the same epoch (its client has come back before we saw the first
- * one end), or of an older one. What it sent ahead of a gap comes again, or never. */
-static void disown(struct kx_broker *b, struct kx_producer_state *st)
+ * one end), or of an older one. What it sent ahead of a gap comes again, or never. False: it was too much to
+ * be dropped at once. */
+static bool disown(struct kx_broker *b, struct kx_producer_state *st)
 {
 	struct session *s = session_of(b, st->owner);
-	uint32_t *link = &s->producers;
 
-	if (identity_fenced(s)) {
-		identity_close_fenced(b, s); /* which drops it all */
-		return;
-	}
-	while (&b->topics.producers[*link] != st)
-		link = &b->topics.producers[*link].next;
-	*link = st->next;
-	st->owner = KX_NONE;
-	drop_held(b, s, st);
+	if (s->conn_id != 0 && identity_fenced(s))
+		identity_close_fenced(b, s);
+	if (st->owner == KX_NONE)
+		return true;
+	for (int i = 0; i < DROPS_PER_FRAME && st->held_head != KX_NONE; i++)
+		drop_held(b, s, st);
+	if (st->held_head != KX_NONE)
+		return false;
+	state_unlink(b, s, st);
+	return true;
 }
 
 /* The state of the session's producer on this partition becomes the session's. Without one, sequences begin
@@ -169,15 +197,12 @@ static enum kx_drop own_state(struct kx_broker *b, struct session *s, const stru
 		return produce_refuse(
 			b, s, v, partition, first_seq, KX_CODE_PRODUCERS_FULL, 0, KX_DROP_PRODUCERS_FULL);
 	st = &b->topics.producers[i];
-	if (st->owner != KX_NONE && st->owner != s->slot)
-		disown(b, st);
+	if (st->owner != KX_NONE && st->owner != s->slot && !disown(b, st))
+		return KX_DROP_SEQ_WINDOW;
 	if (st->producer_epoch != s->producer_epoch)
 		kx_producer_new_epoch(st, s->producer_epoch, b->now_ns);
-	if (st->owner == KX_NONE) {
-		st->owner = s->slot;
-		st->next = s->producers;
-		s->producers = i;
-	}
+	if (st->owner == KX_NONE)
+		state_link(b, s, i);
 	*producer = i;
 	return KX_DROP_NONE;
 }
@@ -320,15 +345,14 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 	return work;
 }
 
-void produce_abandon(struct kx_broker *b, struct session *s)
+void produce_abandon_one(struct kx_broker *b, struct session *s)
 {
-	while (s->producers != KX_NONE) {
-		struct kx_producer_state *st = &b->topics.producers[s->producers];
+	struct kx_producer_state *st = &b->topics.producers[s->producers];
 
+	if (st->held_head != KX_NONE)
 		drop_held(b, s, st);
-		s->producers = st->next;
-		st->owner = KX_NONE;
-	}
+	else
+		state_unlink(b, s, st);
 }
 
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,

@@ -24,7 +24,12 @@ struct session *session_by_nonce(struct kx_broker *b, const uint8_t *nonce)
 
 static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
 {
-	*s = (struct session){.slot = slot, .subs = KX_NONE, .producers = KX_NONE, .tx_next_pkt = 1};
+	*s = (struct session){.slot = slot,
+		.subs = KX_NONE,
+		.tick_sub = KX_NONE,
+		.producers = KX_NONE,
+		.again = KX_NONE,
+		.tx_next_pkt = 1};
 	for (uint32_t i = 0; i < SESSION_PARTS; i++)
 		s->parts[i].producer = KX_NONE;
 	for (int i = 0; i < LIST_COUNT; i++)
@@ -69,36 +74,6 @@ struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const st
 	__atomic_store_n(
 		&s->info.conn_id, conn_id, __ATOMIC_RELEASE); /* pairs with kx_broker_session_info() */
 	return s;
-}
-
-static void subs_close(struct kx_broker *b, struct session *s)
-{
-	while (s->subs != KX_NONE)
-		session_sub_end(b, s, s->subs);
-}
-
-void session_close(struct kx_broker *b, struct session *s)
-{
-	uint32_t last;
-
-	__atomic_store_n(&s->info.conn_id, 0, __ATOMIC_RELEASE);
-	kx_count(&principal_counters(b, s->principal)->sessions, (uint64_t)-1);
-	subs_close(b, s);
-	produce_abandon(b, s);
-	frag_drop_session(b, s);
-	credit_release(b, s);
-	identity_drop(b, s);
-	list_remove(b, LIST_ACK, s);
-	list_remove(b, LIST_GAP, s);
-	session_unprotect(s);
-	kx_map_del(&b->conn_map, s->conn_id);
-	kx_map_del(&b->nonce_map, s->nonce_key);
-	last = b->active[--b->session_used];
-	b->active[s->active_at] = last;
-	b->sessions[last].active_at = s->active_at;
-	s->conn_id = 0;
-	b->session_next_free[s->slot] = b->session_free;
-	b->session_free = s->slot;
 }
 
 void session_tell_closed(struct kx_broker *b, struct session *s, enum kx_code code)

@@ -178,7 +178,7 @@ struct kx_producer_batch {
 	uint64_t first_seq;
 	uint64_t base_offset;
 };
-/** What is remembered of a (producer, partition) pair. 216 bytes. */
+/** What is remembered of a (producer, partition) pair. 208 bytes. */
 struct kx_producer_state {
 	uint64_t producer_id; /**< 0: free entry */
 	uint64_t next_seq;    /**< sequence of the next message */
@@ -189,22 +189,27 @@ struct kx_producer_state {
 	uint32_t held_tail;
 	uint32_t held_head; /**< batches ahead of next_seq, ascending by first_seq; KX_NONE */
 	uint32_t held_count;
-	uint32_t owner; /**< session that writes to it, KX_NONE when that has ended */
-	uint32_t next;	/**< on the owner's list, or the free list */
+	uint32_t owner;	       /**< session that writes to it, KX_NONE when that has ended */
+	uint32_t next;	       /**< on the owner's list, or the free list */
+	uint32_t prev;	       /**< on the owner's list */
+	uint32_t held_express; /**< first of those on the express list (hold.c) */
 	uint32_t history_at;
 	bool drain_listed; /**< the broker's: held batches whose turn it is wait for the next poll */
 	struct kx_producer_batch history[KX_PRODUCER_HISTORY];
 };
 
-/** Most of one producer on one partition: bounds the walk of a hostile order. Credit stops before (credit.c
- * of the broker). */
-#define KX_HELD_MAX 2048
+/** Most of one producer on one partition. Credit stops before (credit.c of the broker). */
+#define KX_HELD_MAX	 2048
+/** Most steps to the place of a held batch. Every 16th slot or so is also on an express list, so that 2048
+ * take about 128 + 16 in the worst order. */
+#define KX_HOLD_WALK_MAX 512
 
 /** A batch that waits for the ones before it: a copy in a slot, or a large one assembled in extents. */
 struct kx_held {
 	uint64_t first_seq;
 	uint32_t next;	/**< in the producer's list or the free list */
 	uint32_t large; /**< reassembly index, or KX_NONE: the batch is in the slot's memory */
+	uint32_t express_next;
 };
 
 /* ---- subscriptions
@@ -284,6 +289,7 @@ struct kx_topic_table {
 	struct kx_held *held;
 	uint8_t *held_memory;
 	uint32_t held_slot_bytes, held_total, held_used, held_high_water, held_free;
+	uint32_t held_walk_max; /**< most steps that a place has taken */
 	struct kx_sub *subs;
 	uint32_t sub_total, sub_used, sub_free;
 };
@@ -332,7 +338,8 @@ void kx_producer_stored(
 /**
  * Hold a batch that is ahead of its producer's next sequence. Copies it (large == KX_NONE), or keeps the
  * reassembly.
- * @return 0; -EEXIST (that sequence is held already); -ENOBUFS
+ * @return 0; -EEXIST (that sequence is held already); -ENOBUFS: no slot, or its place was not found in
+ * KX_HOLD_WALK_MAX steps: it comes again
  */
 int kx_hold(struct kx_topic_table *t, struct kx_producer_state *p, const struct kx_batch_hdr *batch,
 	uint64_t first_seq, uint32_t large);

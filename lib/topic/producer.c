@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <errno.h>
-#include <string.h>
-
 #include "kx_topic.h"
 
 static uint64_t producer_key(uint64_t producer_id, uint32_t partition)
@@ -76,7 +73,9 @@ uint32_t kx_producer_new(struct kx_topic_table *t, uint64_t producer_id, uint32_
 		.producer_epoch = epoch,
 		.partition = partition,
 		.held_head = KX_NONE,
+		.held_express = KX_NONE,
 		.owner = KX_NONE,
+		.prev = KX_NONE,
 		.last_ns = now_ns};
 	return i;
 }
@@ -89,8 +88,10 @@ void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t
 		.producer_epoch = epoch,
 		.partition = p->partition,
 		.held_head = KX_NONE,
+		.held_express = KX_NONE,
 		.owner = p->owner,
 		.next = p->next,
+		.prev = p->prev,
 		.drain_listed = listed,
 		.last_ns = now_ns};
 }
@@ -118,48 +119,4 @@ void kx_producer_stored(
 		(struct kx_producer_batch){.first_seq = first_seq, .base_offset = base_offset};
 	p->next_seq = first_seq + records;
 	p->next_offset = base_offset + records;
-}
-
-int kx_hold(struct kx_topic_table *t, struct kx_producer_state *p, const struct kx_batch_hdr *batch,
-	uint64_t first_seq, uint32_t large)
-{
-	uint32_t *link = &p->held_head;
-	uint32_t slot = t->held_free;
-
-	if (p->held_head != KX_NONE && t->held[p->held_tail].first_seq < first_seq)
-		link = &t->held[p->held_tail].next; /* the usual case: batches behind a hole come in order */
-	while (*link != KX_NONE && t->held[*link].first_seq < first_seq)
-		link = &t->held[*link].next;
-	if (*link != KX_NONE && t->held[*link].first_seq == first_seq)
-		return -EEXIST;
-	if (slot == KX_NONE || p->held_count >= KX_HELD_MAX ||
-		(large == KX_NONE && batch->batch_bytes > t->held_slot_bytes))
-		return -ENOBUFS;
-	t->held_free = t->held[slot].next;
-	t->held[slot] = (struct kx_held){.first_seq = first_seq, .next = *link, .large = large};
-	if (large == KX_NONE)
-		memcpy(kx_held_batch(t, slot), batch, batch->batch_bytes);
-	if (*link == KX_NONE)
-		p->held_tail = slot;
-	*link = slot;
-	p->held_count++;
-	t->held_used++;
-	t->held_high_water = KX_MAX(t->held_high_water, t->held_used);
-	return 0;
-}
-
-uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p)
-{
-	uint32_t slot = p->held_head;
-
-	p->held_head = t->held[slot].next;
-	p->held_count--;
-	return slot;
-}
-
-void kx_held_free(struct kx_topic_table *t, uint32_t held)
-{
-	t->held[held].next = t->held_free;
-	t->held_free = held;
-	t->held_used--;
 }

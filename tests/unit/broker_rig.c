@@ -131,10 +131,10 @@ static void broker_new(struct rig *r, uint32_t lcore_index, uint32_t lcore_count
 		.cut_min_bytes = 512,
 		.slice_min_bytes = slice_min_bytes};
 
-	assert_int_equal(kx_quotas_create(r->conf, r->now_ns, &r->quotas), 0);
-	config.quotas = r->quotas;
-
 	r->now_ns = 1000000000;
+	if (!r->peer)
+		assert_int_equal(kx_quotas_create(r->conf, r->now_ns, &r->quotas), 0);
+	config.quotas = r->quotas;
 	r->room = 1024;
 	assert_int_equal(kx_audit_create(&r->audit), 0);
 	config.audit = r->audit;
@@ -172,6 +172,7 @@ struct rig *rig_new_peer(struct rig *first, uint32_t lcore_index, uint32_t lcore
 	r->fence = first->fence;
 	r->secrets = first->secrets;
 	r->offsets = first->offsets;
+	r->quotas = first->quotas;
 	broker_new(r, lcore_index, lcore_count, UINT32_MAX);
 	return r;
 }
@@ -189,11 +190,11 @@ void rig_free(struct rig *r)
 	assert_int_equal(kx_ledger_tx_open(&r->ledger), 0);
 	assert_int_equal(kx_broker_pins(r->broker), 0);
 	kx_broker_destroy(r->broker);
-	kx_quotas_destroy(r->quotas);
 	rig_forget(r);
 	kx_audit_destroy(r->audit);
 	free(r->log_memory);
 	if (!r->peer) {
+		kx_quotas_destroy(r->quotas);
 		kx_producer_ids_destroy(r->ids);
 		kx_fence_destroy(r->fence);
 		kx_conf_free(r->conf);
