@@ -114,23 +114,33 @@ static int lcore_send_slice(void *ctx, void *buf, uint32_t head_bytes, const uin
 	memcpy(data, buf, head_bytes);
 	memcpy(data + head_bytes, slice, slice_bytes);
 	lcore_free(l, buf);
-	l->pins[(l->pin_head + l->pin_count++) % SIM_PINS] =
-		(struct pin_wait){.pin = pin, .due_ns = sim_of(ctx)->now_ns + l->pin_ns};
+	l->pins[(l->pin_head + l->pin_count++) % SIM_PINS] = (struct pin_wait){.pin = pin,
+		.slice = slice,
+		.bytes = slice_bytes,
+		.crc = kx_crc32c(0, slice, slice_bytes),
+		.due_ns = sim_of(ctx)->now_ns + l->pin_ns};
 	if (l->pin_count == 1)
 		sim_at(l->sim, l->sim->now_ns + l->pin_ns, EV_PIN, l->index, 0);
 	sent(l, data, head_bytes + slice_bytes, path);
 	return 0;
 }
 
+/* The oldest slice leaves the port: the log did not write to it meanwhile. */
+static void pin_back(struct lcore *l)
+{
+	const struct pin_wait *w = &l->pins[l->pin_head];
+
+	SIM_CHECK(l->sim, kx_crc32c(0, w->slice, w->bytes) == w->crc,
+		"lcore %u: log memory changed while a port was reading it", l->index);
+	l->pin_head = (l->pin_head + 1) % SIM_PINS;
+	l->pin_count--;
+	w->pin->release(w->pin);
+}
+
 void lcore_pin_due(struct lcore *l)
 {
-	while (l->pin_count > 0 && l->pins[l->pin_head].due_ns <= l->sim->now_ns) {
-		struct kx_pin *pin = l->pins[l->pin_head].pin;
-
-		l->pin_head = (l->pin_head + 1) % SIM_PINS;
-		l->pin_count--;
-		pin->release(pin);
-	}
+	while (l->pin_count > 0 && l->pins[l->pin_head].due_ns <= l->sim->now_ns)
+		pin_back(l);
 	if (l->pin_count > 0)
 		sim_at(l->sim, l->pins[l->pin_head].due_ns, EV_PIN, l->index, 0);
 }
@@ -303,12 +313,8 @@ static void lcore_down(struct lcore *l)
 	for (uint32_t i = 0; i < KX_DROP_COUNT; i++)
 		l->sim->coverage.broker_drop[i] += l->ledger.drop[i];
 	inbox_drop(l);
-	for (; l->pin_count > 0; l->pin_count--) {
-		struct kx_pin *pin = l->pins[l->pin_head].pin;
-
-		l->pin_head = (l->pin_head + 1) % SIM_PINS;
-		pin->release(pin);
-	}
+	while (l->pin_count > 0)
+		pin_back(l);
 	SIM_CHECK(l->sim, kx_broker_pins(l->broker) == 0, "lcore %u: %u pins without a slice", l->index,
 		kx_broker_pins(l->broker));
 	kx_broker_destroy(l->broker);

@@ -227,6 +227,24 @@ void check_ingest(struct lcore *l)
 	}
 }
 
+/* What a consumer says, and what it asks for again, lies within what it was sent, liars' too. */
+static void positions(struct sim *s, const struct kx_sub *sub)
+{
+	SIM_CHECK(s, sub->acked_offset <= sub->cursor.offset,
+		"partition %u: %llu of subscription %u counts as taken, %llu were sent", sub->partition,
+		(unsigned long long)sub->acked_offset, sub->sub_id, (unsigned long long)sub->cursor.offset);
+	for (uint32_t i = 0; i < sub->repair_count; i++) {
+		const struct kx_repair *r = &sub->repairs[(sub->repair_head + i) % KX_SUB_REPAIRS];
+
+		SIM_CHECK(s,
+			r->offset >= r->end_offset ||
+				r->end_offset <= sub->cursor.offset + (r->end_byte != 0),
+			"partition %u: subscription %u is sent again what lies below %llu, %llu were sent",
+			sub->partition, sub->sub_id, (unsigned long long)r->end_offset,
+			(unsigned long long)sub->cursor.offset);
+	}
+}
+
 static void credit(struct lcore *l)
 {
 	const struct kx_topic_table *t = kx_broker_topics(l->broker);
@@ -237,6 +255,8 @@ static void credit(struct lcore *l)
 
 		SIM_CHECK(l->sim, p->reserved_bytes < UINT64_C(1) << 40, "partition %u: %lld bytes of credit",
 			p->id, (long long)p->reserved_bytes);
+		for (uint32_t k = p->subs; k != KX_NONE; k = t->subs[k].next)
+			positions(l->sim, &t->subs[k]);
 	}
 	SIM_CHECK(l->sim, t->held_used <= t->held_total, "lcore %u holds more frames than it can", l->index);
 	if (l->turns++ % 16 != 0)
@@ -395,7 +415,9 @@ void check_batch(void *app_consumer, const struct kx_batch_view *v)
 	SIM_CHECK(s, v->first_offset == a->next[part],
 		"consumer %u partition %u: offset %llu where %llu is next", a->id, part,
 		(unsigned long long)v->first_offset, (unsigned long long)a->next[part]);
-	SIM_CHECK(s, b->base_offset + v->skip == v->first_offset && v->skip + v->count == b->record_count,
+	SIM_CHECK(s,
+		v->count > 0 && b->base_offset + v->skip == v->first_offset &&
+			v->skip + v->count == b->record_count,
 		"consumer %u partition %u: batch %llu, skip %u, count %u of %u", a->id, part,
 		(unsigned long long)b->base_offset, v->skip, v->count, b->record_count);
 	m = check_batch_at(model_of(a, part), b->base_offset, &a->batch_at[part]);

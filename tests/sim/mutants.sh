@@ -1,80 +1,154 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Does the simulator find faults? Each tests/sim/mutants/*.patch breaks the product in one place; the simulator runs on
-# a copy of the tree until a seed fails (doc/testing.md):
-#   tests/sim/mutants.sh [--seeds N] [--only PATTERN]
-# --seeds (500): the most a mutant gets. A line a mutant; last line `K mutants, K found`; exit 1 when one was not found, or a
-# patch does not apply any more.
+# Does the simulator see what it claims to see? Each patch in tests/sim/mutants/ breaks one promise of the product; the
+# simulator has to fail on one of its first seeds, and pass on the same seed without the patch (doc/testing.md):
+#   tests/sim/mutants.sh [--only NAME]... [--seeds MAX (500)] [--some N] [--jobs J (2)]
+# --some N: N of them, others with each commit. One line a mutant: the seed that found it and what it said. The last line
+# is `K mutants, K found`; exit 1 when one was not found, does not apply or does not compile without warnings. The tree
+# itself is not touched: patches are applied to a copy, which is removed at the end.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
-seeds=500
-only=.
-while [ $# -gt 1 ]; do
+root=$PWD
+
+usage() {
+  sed -n 's/^# \{0,1\}//; 3,9p' "$root/tests/sim/mutants.sh" >&2
+  exit 2
+}
+
+only=()
+max=500
+some=0
+jobs=2
+while [ $# -gt 0 ]; do
+  [ $# -gt 1 ] || usage
   case $1 in
-    --seeds) seeds=$2 ;;
-    --only) only=$2 ;;
-    *) break ;;
+    --only) only+=("$2") ;;
+    --seeds) max=$2 ;;
+    --some) some=$2 ;;
+    --jobs) jobs=$2 ;;
+    *) usage ;;
   esac
   shift 2
 done
-if [ $# -gt 0 ]; then
-  sed -n 's/^# \{0,1\}//; 3,8p' "$0" >&2
-  exit 2
+[[ "$max$some$jobs" =~ ^[0-9]+$ ]] || usage
+
+names=()
+for patch in tests/sim/mutants/*.patch; do
+  name=${patch##*/}
+  names+=("${name%.patch}")
+done
+if [ ${#only[@]} -gt 0 ]; then
+  for name in "${only[@]}"; do
+    [ -f "tests/sim/mutants/$name.patch" ] || {
+      echo "there is no mutant '$name'" >&2
+      exit 2
+    }
+  done
+  names=("${only[@]}")
+elif [ "$some" -gt 0 ] && [ "$some" -lt ${#names[@]} ]; then
+  commits=$(git rev-list --count HEAD 2>/dev/null || echo 0)
+  picked=()
+  for ((i = 0; i < some; i++)); do
+    picked+=("${names[(commits * some + i) % ${#names[@]}]}")
+  done
+  names=("${picked[@]}")
 fi
 
-copy=$(mktemp -d "${TMPDIR:-/tmp}/kx-mutants.XXXXXX") || exit 1
-trap 'rm -rf "$copy"' EXIT
-trap 'exit 130' INT TERM
-git -c safe.directory='*' ls-files -z --cached --others --exclude-standard | tar --null -T - --ignore-failed-read -c 2>/dev/null |
-  tar -x -C "$copy" || exit 1
-meson setup "$copy/build" "$copy" -Ddpdk=disabled -Dbench=false -Ddocs=false -Dlto=false -Dbuildtype=release \
-  -Dwarning_level=0 >"$copy/setup.log" 2>&1 || {
-  cat "$copy/setup.log"
-  exit 1
+work=$(mktemp -d "${TMPDIR:-/tmp}/kaelix-mutants.XXXXXX") || exit 1
+child=
+finish() {
+  local rc=$?
+  trap '' INT TERM
+  trap - EXIT
+  if [ -n "$child" ]; then
+    kill -TERM -- "-$child" 2>/dev/null
+    wait "$child" 2>/dev/null
+  fi
+  rm -rf "$work"
+  exit "$rc"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# run COMMAND...: in a process group of its own and waited for, so that a signal ends all of it at once.
+run() {
+  set -m
+  "$@" </dev/null &
+  child=$!
+  set +m
+  wait "$child"
+  local rc=$?
+  child=
+  return $rc
 }
 
 build() {
-  ninja -C "$copy/build" tests/sim/kaelix-sim >"$copy/build.log" 2>&1 || {
-    tail -n 20 "$copy/build.log"
-    echo "$1: does not build"
-    return 1
-  }
+  run ninja -C "$work/build" -j "$jobs" tests/sim/kaelix-sim >"$work/build.log" 2>&1
 }
 
-# The first seed that fails, and what it says.
-hunt() {
-  local name=$1 line
-  "$copy/build/tests/sim/kaelix-sim" --seeds "$seeds" --first --no-coverage >"$copy/run.log" 2>&1
-  line=$(grep -m 1 '^FAIL seed' "$copy/run.log")
-  if [ -z "$line" ]; then
-    printf 'not found  %-24s in %s seeds\n' "$name" "$seeds"
-    return 1
-  fi
-  line=${line#FAIL }
-  printf 'found      %-24s %s\n' "$name" "${line:0:150}"
+# seeds PROGRAM FROM COUNT: up to the first that fails; what it said goes to $work/seeds.log. 0: all pass.
+seeds() {
+  run "$1" --from "$2" --seeds "$3" --first --no-coverage --jobs "$jobs" >"$work/seeds.log" 2>&1
 }
 
-total=0
+# failed_seeds: those of the last run, ascending
+failed_seeds() {
+  sed -n 's/^replay: .* --seed \([0-9][0-9]*\) .*/\1/p' "$work/seeds.log" | sort -n
+}
+
+# find NAME: the line of a mutant that is built. 0: found.
+find_mutant() {
+  local from=1 seed said
+  while [ "$from" -le "$max" ]; do
+    seeds "$work/build/tests/sim/kaelix-sim" "$from" $((max - from + 1)) && break
+    from=$((max + 1))
+    cp "$work/seeds.log" "$work/found.log"
+    for seed in $(failed_seeds); do
+      from=$((seed + 1))
+      seeds "$work/whole" "$seed" 1 || continue # it fails without the patch, too
+      said=$(sed -n "s/^FAIL seed $seed\( at [^:]*\)\{0,1\}: //p" "$work/found.log" | head -n 1)
+      printf 'found  %-28s seed %3s: %s\n' "$1" "$seed" "$said"
+      return 0
+    done
+  done
+  printf 'MISSED %-28s not found by %s seeds\n' "$1" "$max"
+  return 1
+}
+
+prepare() {
+  mkdir "$work/tree" || return 1
+  tar -c --exclude='./build*' --exclude=./.git . | tar -x -C "$work/tree" || return 1
+  run meson setup "$work/build" "$work/tree" -Ddpdk=disabled -Dbench=false -Ddocs=false -Dlto=false \
+    -Dbuildtype=release -Dwerror=true >"$work/build.log" 2>&1 || return 1
+  build
+}
+
+if ! prepare; then
+  tail -n 40 "$work/build.log"
+  exit 1
+fi
+cp "$work/build/tests/sim/kaelix-sim" "$work/whole" || exit 1
+
+export GIT_CEILING_DIRECTORIES=$work # the copy is no repository
 found=0
-wrong=0
-build "the tree itself" || exit 1
-for patch in tests/sim/mutants/*.patch; do
-  name=$(basename "$patch" .patch)
-  [[ $name =~ $only ]] || continue
-  total=$((total + 1))
-  if ! patch -s -d "$copy" -p1 --no-backup-if-mismatch -F 2 <"$patch" >"$copy/patch.log" 2>&1; then
-    cat "$copy/patch.log"
-    echo "$name: the patch does not apply any more"
-    exit 1
+broken=0
+for name in "${names[@]}"; do
+  patch=$root/tests/sim/mutants/$name.patch
+  if ! (cd "$work/tree" && git apply -p1 -C1 "$patch") >"$work/build.log" 2>&1; then
+    printf 'ERROR  %-28s does not apply\n' "$name"
+    sed 's/^/      | /' "$work/build.log"
+    broken=1
+    continue
   fi
-  if build "$name"; then
-    if hunt "$name"; then
-      found=$((found + 1))
-    fi
+  if build; then
+    find_mutant "$name" && found=$((found + 1))
   else
-    wrong=1
+    printf 'ERROR  %-28s does not compile\n' "$name"
+    grep -E 'error|warning' "$work/build.log" | head -n 20 | sed 's/^/      | /'
+    broken=1
   fi
-  patch -s -R -d "$copy" -p1 --no-backup-if-mismatch -F 2 <"$patch" || exit 1
+  (cd "$work/tree" && git apply -p1 -C1 -R "$patch") || exit 1
 done
-echo "$total mutants, $found found"
-[ "$found" -eq "$total" ] && [ $wrong -eq 0 ]
+echo "${#names[@]} mutants, $found found"
+[ "$broken" -eq 0 ] && [ "$found" -eq ${#names[@]} ]

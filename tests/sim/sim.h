@@ -143,6 +143,8 @@ struct link {
 /* A frame of a broker's transport that is on its way in or out, and what its port still holds. */
 struct pin_wait {
 	struct kx_pin *pin;
+	const uint8_t *slice; /* log memory that the port reads until it gives the pin back */
+	uint32_t bytes, crc;
 	uint64_t due_ns;
 };
 #define SIM_PINS 512

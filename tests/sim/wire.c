@@ -17,6 +17,7 @@ struct wconn {
 	uint64_t limit_pkt, limit_bytes,
 		used_bytes; /* granted by the broker; sent for the first time by the client */
 	uint32_t beyond;    /* frames that a probe allows beyond limit_pkt */
+	bool raw;
 	uint64_t seq_end[SIM_PARTS];
 	struct wsub *subs;
 };
@@ -60,7 +61,7 @@ static struct wconn *conn_of(struct sim *s, uint64_t conn_id)
 	return kx_map_get(&s->wire->conn_map, conn_id, &i) ? s->wire->conns[i] : NULL;
 }
 
-static void accepted(struct sim *s, const struct kx_accept *a)
+static void accepted(struct sim *s, const struct kx_accept *a, bool raw)
 {
 	struct wire *w = s->wire;
 	struct wconn *c = conn_of(s, a->conn_id);
@@ -83,6 +84,7 @@ static void accepted(struct sim *s, const struct kx_accept *a)
 		.producer_id = a->producer_id,
 		.producer_epoch = a->producer_epoch,
 		.next_pkt = {1, 1},
+		.raw = raw,
 		.limit_pkt = a->limit_pkt,
 		.limit_bytes = a->limit_bytes};
 	if (kx_map_put(&w->conn_map, c->conn_id, w->count) != 0)
@@ -230,13 +232,16 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 		kx_frame_type_name(data[1]), kx_drop_key(drop));
 	s->coverage.to_client[v.hdr->type]++;
 	if (v.hdr->type == KX_ACCEPT)
-		accepted(s, (const struct kx_accept *)v.body);
+		accepted(s, (const struct kx_accept *)v.body, to_raw);
 	if (v.hdr->pkt_no == 0)
 		return;
 	c = conn_of(s, v.hdr->conn_id);
 	if (c == NULL) /* its ACCEPT had no buffer */
 		return;
 	numbers(s, c, v.hdr, 1);
+	SIM_CHECK(s, c->raw == to_raw || v.hdr->type == KX_PATH_CHALLENGE,
+		"%s of a session is sent to an address that is not its client's",
+		kx_frame_type_name(v.hdr->type));
 	r = (const struct kx_receipt *)v.body;
 	if (v.hdr->type == KX_RX_ACK || v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_HEARTBEAT)
 		receipt(s, c, r, to_raw);
