@@ -23,7 +23,7 @@ fi
 
 # Allocations of its data lcore are counted from when it says that it is ready.
 memif_broker() {
-  broker_ini net_memif0 b < <(sed -e '/^\[broker\]$/d' -e '/^name = /d' -e 's/^log_bytes = 256M/log_bytes = 64M/' \
+  broker_ini net_memif0 b < <(sed -e '/^\[auth\]$/,/^\[broker\]$/d' -e '/^name = /d' -e 's/^log_bytes = 256M/log_bytes = 64M/' \
     "$KX_ROOT/config/kaelix.ini" && printf '[topic spread]\npartitions = 4\noverrun = block\n')
   # shellcheck disable=SC2034 # broker_start uses it
   BROKER_ENV=("LD_PRELOAD=$KX_BUILD/tests/helpers/liballoc_count.so" "KX_ALLOC_COUNT_FILE=$KX_TMP/alloc")
