@@ -117,7 +117,7 @@ if part callgrind; then
   }
   for messages in 17 1; do
     for side in parent current; do
-      for bursts in 10 60; do
+      for bursts in 10 160; do
         KX_BURSTS=$bursts valgrind --tool=callgrind --callgrind-out-file=/dev/null "$tmp/$side/v2/bench/micro_broker" \
           $messages 64 >"$tmp/log" 2>&1 || {
           tail -n 3 "$tmp/log" >&2

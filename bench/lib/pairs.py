@@ -62,14 +62,14 @@ def instructions(directory):
         counted = {}
         for side in ("parent", "current"):
             values = []
-            for bursts in (10, 60):
+            for bursts in (10, 160):
                 path = os.path.join(directory, f"callgrind.{messages}.{bursts}.{side}")
                 if not os.path.exists(path):
                     return rows
                 with open(path, encoding="utf-8") as file:
                     values.append(int(file.read()))
             # cut and copy, 15 rounds each, bursts of 32 frames
-            counted[side] = (values[1] - values[0]) / (2 * 15 * 50 * 32 * messages)
+            counted[side] = (values[1] - values[0]) / (2 * 15 * 150 * 32 * messages)
         rows.append({"messages_per_frame": messages, "parent": round(counted["parent"], 1),
                      "current": round(counted["current"], 1), "ratio": round(counted["current"] / counted["parent"], 4)})
     return rows
