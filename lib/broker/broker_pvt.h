@@ -30,6 +30,7 @@ struct session_list {
 };
 
 struct session_part {
+	struct kx_partition *p;
 	uint32_t partition;
 	uint32_t producer; /* index, KX_NONE: empty */
 };
@@ -70,6 +71,8 @@ struct session {
 	uint16_t dirty_count;
 	uint32_t dirty[SESSION_DIRTY];
 	struct session_part parts[SESSION_PARTS];
+	uint32_t block_count, block_next;
+	struct kx_partition *blocks[SESSION_BLOCKS]; /* their reserved_bytes count our unused credit */
 	struct kx_rxwin rx;
 	struct kx_path path;
 	/* rarely */
@@ -98,8 +101,6 @@ struct session {
 	uint32_t producers;		/* list head: producer states this session writes to */
 	uint32_t again;			/* of them, the next one to be told again; KX_NONE: the first */
 	uint32_t sub_count;
-	uint32_t block_count, block_next;
-	uint32_t blocks[SESSION_BLOCKS]; /* partitions whose reserved_bytes count our unused credit */
 	uint32_t reassembly_count;
 	uint32_t fence_at;
 	uint64_t fence_generation;
@@ -154,6 +155,7 @@ struct kx_broker {
 	struct kx_principal_counters *principal_counters; /* by number; one more for unknown names */
 	struct accept_kept *accepts;			  /* by session slot */
 	struct session *sessions;
+	struct session *last;		  /* whose frame came last: most bursts are runs of one session's */
 	struct kx_auth_protect *protects; /* by session slot; NULL: all sessions are plain */
 	uint32_t session_total, session_used, session_free;
 	uint32_t *session_next_free; /* of free slots, and of those closed in part */
@@ -178,7 +180,7 @@ struct kx_broker {
 	int64_t real_minus_mono_ns;
 	uint64_t turn;
 	struct topic_turn turns[KX_BROKER_RESIDENCE_TOPICS];
-	uint32_t turn_count, turns_used; /* used: a mask */
+	uint32_t turn_count, turns_used; /* used: a mask of those appended to */
 	struct late late[LATE_MAX];	 /* delivered in this turn, appended before */
 	uint32_t late_count;
 	uint64_t turn_rx_ns;	 /* RX time of the first frame appended in this turn */
@@ -237,7 +239,18 @@ bool out_begin_bare(
 void out_send_bare(struct kx_broker *b, const struct kx_path *path, struct out *o, uint32_t body_bytes);
 /* An answer that has no way to its peer is charged as a frame to send; what asked for it was handled. */
 enum kx_drop out_no_path(struct kx_broker *b);
-uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta);
+static inline uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta)
+{
+	uint64_t pkt_no = s->tx_next_pkt++;
+
+	*floor_delta = (uint32_t)KX_MIN(pkt_no - 1, FLOOR_BACK);
+	/* the last of a turn is timed: the one that is acknowledged */
+	if (s->timed_pkt == 0 || s->timed_ns == b->now_ns) {
+		s->timed_pkt = pkt_no;
+		s->timed_ns = b->now_ns;
+	}
+	return pkt_no;
+}
 
 /* ---- session.c */
 struct session *session_open(struct kx_broker *b, const uint8_t *nonce, const struct kx_frame *f);
@@ -321,8 +334,24 @@ unsigned int produce_drain_poll(struct kx_broker *b);
 void produce_abandon_one(struct kx_broker *b, struct session *s);
 /* Common checks of a batch's or fragment's addressee; answers NOT_OWNER / PRODUCE_REFUSED itself (closing the
  * packet). */
-enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+enum kx_drop produce_admit_first(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, struct kx_partition **p, uint32_t *producer);
+static KX_ALWAYS_INLINE enum kx_drop produce_admit(struct kx_broker *b, struct session *s,
+	const struct kx_frame_view *v, uint32_t partition, uint64_t first_seq, struct kx_partition **p,
+	uint32_t *producer)
+{
+	const struct session_part *part = &s->parts[partition & (SESSION_PARTS - 1)];
+
+	if (kx_likely(part->partition == partition && part->producer != KX_NONE)) {
+		const struct kx_producer_state *st = &b->topics.producers[part->producer];
+
+		*p = part->p;
+		*producer = part->producer;
+		if (kx_likely(st->owner == s->slot && st->partition == partition))
+			return KX_DROP_NONE;
+	}
+	return produce_admit_first(b, s, v, partition, first_seq, p, producer);
+}
 enum kx_drop produce_refuse(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, enum kx_code code, uint64_t detail, enum kx_drop reason);
 /* Say again what is committed of some of the partitions in use, of others the next time: the last COMMIT_ACK
@@ -356,9 +385,14 @@ uint32_t frag_drop_one(struct kx_broker *b, const struct session *s);
 void credit_open(struct kx_broker *b, struct session *s);
 /* Session s is about to produce to p for the first time: count its unused credit there. */
 void credit_join(struct kx_broker *b, struct session *s, struct kx_partition *p);
-void credit_used(struct kx_broker *b, struct session *s, uint64_t bytes);
+static inline void credit_used(struct session *s, uint64_t bytes)
+{
+	s->used_bytes += bytes;
+	for (uint32_t i = 0; i < s->block_count; i++)
+		s->blocks[i]->reserved_bytes -= bytes;
+}
 /* What was charged was not stored after all, and will come again uncharged. */
-void credit_refund(struct kx_broker *b, struct session *s, uint64_t bytes);
+void credit_refund(struct session *s, uint64_t bytes);
 void credit_extend(struct kx_broker *b, struct session *s);
 void credit_release(struct kx_broker *b, struct session *s);
 unsigned int credit_poll(struct kx_broker *b);
@@ -369,8 +403,14 @@ void credit_weigh(struct kx_broker *b, struct session *s);
 int quota_create(struct kx_broker *b);
 void quota_destroy(struct kx_broker *b);
 /* A batch was taken: it is paid for. */
-void quota_charge(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
+void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
 	uint32_t batch_bytes);
+static inline void quota_charge(struct kx_broker *b, struct session *s, const struct kx_partition *p,
+	uint32_t messages, uint32_t batch_bytes)
+{
+	if (kx_unlikely(b->topic_quotas != NULL))
+		quota_pay(b, s, p, messages, batch_bytes);
+}
 /* May the session's credit be extended? */
 bool quota_open(struct kx_broker *b, struct session *s);
 /* Bytes it may have ahead. */
@@ -381,9 +421,15 @@ void quota_poll(struct kx_broker *b);
 /* ---- residence.c */
 int residence_create(struct kx_broker *b);
 void residence_destroy(struct kx_broker *b);
+/* The first of a partition in this turn. */
 void residence_appended(struct kx_broker *b, const struct kx_partition *p, uint64_t rx_ns);
 /* A frame leaves with what this turn appended; with what was appended before. */
-void residence_now(struct kx_broker *b, const struct kx_partition *p);
+static inline void residence_now(struct kx_broker *b, const struct kx_partition *p)
+{
+	b->turn_delivered++;
+	if (kx_likely(p->topic < b->turn_count))
+		b->turns[p->topic].delivered++;
+}
 void residence_late(struct kx_broker *b, const struct kx_partition *p, uint64_t append_time_ns);
 void residence_flushed(struct kx_broker *b, uint64_t now_ns);
 

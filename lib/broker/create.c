@@ -49,6 +49,7 @@ static void sessions_init(struct kx_broker *b)
 		b->session_next_free[i] = b->session_free;
 		b->session_free = i;
 	}
+	b->last = &b->sessions[0];
 	b->ready_head = b->ready_tail = b->closing_head = KX_NONE;
 	for (uint32_t i = 0; i < b->topics.partition_count; i++)
 		b->block_parts += b->topics.partitions[i].block;
@@ -77,6 +78,7 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 	b->tx = config->transport.ctx;
 	b->window_bytes = largest_window(config->conf);
 	b->setup_left = config->conf->sessions.setup_per_turn;
+	b->turn = 1; /* of partitions: 0, before the first */
 	rc = kx_topics_init(&b->topics, &topics);
 	if (rc == 0)
 		rc = tables_alloc(b);

@@ -153,11 +153,6 @@ static uint64_t unused(const struct session *s)
 	return s->limit_bytes - s->used_bytes;
 }
 
-static struct kx_partition *block_of(const struct kx_broker *b, const struct session *s, uint32_t i)
-{
-	return kx_topics_partition(&b->topics, s->blocks[i]);
-}
-
 static uint64_t room_bytes(const struct kx_broker *b, const struct kx_partition *p)
 {
 	const struct kx_extent_pool *pool = &b->topics.pool;
@@ -181,10 +176,10 @@ static uint64_t unreserved(struct kx_broker *b, struct kx_partition *p)
 	return room > taken ? room - taken : 0;
 }
 
-static void reserve(const struct kx_broker *b, const struct session *s, int64_t bytes)
+static void reserve(const struct session *s, uint64_t bytes)
 {
 	for (uint32_t i = 0; i < s->block_count; i++)
-		block_of(b, s, i)->reserved_bytes += (uint64_t)bytes;
+		s->blocks[i]->reserved_bytes += bytes;
 }
 
 static void not_loose(struct kx_broker *b, struct session *s)
@@ -196,10 +191,10 @@ static void not_loose(struct kx_broker *b, struct session *s)
 }
 
 /* The partition written to longest ago makes place; its batches join again. */
-static uint32_t leave_one(struct kx_broker *b, struct session *s)
+static uint32_t leave_one(struct session *s)
 {
 	uint32_t at = s->block_next++ % SESSION_BLOCKS;
-	struct kx_partition *p = block_of(b, s, at);
+	struct kx_partition *p = s->blocks[at];
 	struct session_part *part = &s->parts[p->id & (SESSION_PARTS - 1)];
 
 	p->reserved_bytes -= unused(s);
@@ -216,23 +211,17 @@ void credit_join(struct kx_broker *b, struct session *s, struct kx_partition *p)
 	if (!p->block)
 		return;
 	for (uint32_t i = 0; i < s->block_count; i++)
-		if (s->blocks[i] == p->id)
+		if (s->blocks[i] == p)
 			return;
-	at = s->block_count < SESSION_BLOCKS ? s->block_count++ : leave_one(b, s);
-	s->blocks[at] = p->id;
+	at = s->block_count < SESSION_BLOCKS ? s->block_count++ : leave_one(s);
+	s->blocks[at] = p;
 	p->reserved_bytes += unused(s);
 }
 
-void credit_used(struct kx_broker *b, struct session *s, uint64_t bytes)
-{
-	s->used_bytes += bytes;
-	reserve(b, s, -(int64_t)bytes);
-}
-
-void credit_refund(struct kx_broker *b, struct session *s, uint64_t bytes)
+void credit_refund(struct session *s, uint64_t bytes)
 {
 	s->used_bytes -= bytes;
-	reserve(b, s, (int64_t)bytes);
+	reserve(s, bytes);
 }
 
 /* Every partition that blocks has this much room: what a session may have that could send to any of them. */
@@ -270,7 +259,7 @@ static uint64_t joined_more(struct kx_broker *b, const struct session *s, uint64
 	uint64_t waiting = b->lists[LIST_WAIT].count;
 
 	for (uint32_t i = 0; i < s->block_count && want > 0; i++) {
-		uint64_t room = unreserved(b, block_of(b, s, i));
+		uint64_t room = unreserved(b, s->blocks[i]);
 		uint64_t part = KX_MAX(room / (waiting + 1), (uint64_t)b->config.datagram_max_bytes);
 
 		want = KX_MIN(want, KX_MIN(room, part));
@@ -284,8 +273,8 @@ static uint64_t room_now(struct kx_broker *b, const struct session *s)
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t i = 0; i < s->block_count; i++) {
-		(void)unreserved(b, block_of(b, s, i)); /* frees what is read */
-		least = KX_MIN(least, room_bytes(b, block_of(b, s, i)));
+		(void)unreserved(b, s->blocks[i]); /* frees what is read */
+		least = KX_MIN(least, room_bytes(b, s->blocks[i]));
 	}
 	for (uint32_t i = 0; s->loose && i < b->topics.partition_count && i < LOOSE_SCAN; i++)
 		if (b->topics.partitions[i].block)
@@ -307,7 +296,7 @@ static void extend_bytes(struct kx_broker *b, struct session *s)
 	s->asks = false;
 	if (more == 0)
 		return;
-	reserve(b, s, (int64_t)more);
+	reserve(s, more);
 	if (s->loose)
 		b->loose_bytes += more;
 	s->limit_bytes += more;
@@ -350,7 +339,7 @@ void credit_open(struct kx_broker *b, struct session *s)
 void credit_release(struct kx_broker *b, struct session *s)
 {
 	not_loose(b, s);
-	reserve(b, s, -(int64_t)unused(s));
+	reserve(s, -unused(s));
 	s->block_count = 0;
 	set_granted(b, s, 0);
 	set_weight(b, s, 0);

@@ -76,7 +76,7 @@ void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code
 	kx_count(&b->counters.trimmed_notices, 1);
 }
 
-static void count_delivered(struct kx_broker *b, struct session *s, struct kx_partition *p,
+static KX_ALWAYS_INLINE void count_delivered(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	uint64_t first_offset, uint64_t messages, uint64_t bytes)
 {
 	kx_count(&b->counters.messages_out, messages);

@@ -175,7 +175,7 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	memset(r->bits, 0, (r->total_parts / 64 + 1) * sizeof(uint64_t));
 	b->reassembly_used++;
 	s->reassembly_count++;
-	credit_used(b, s, f->batch_bytes);
+	credit_used(s, f->batch_bytes);
 	quota_charge(b, s, p, 1, f->batch_bytes);
 	s->largest_batch = KX_MAX(s->largest_batch, f->batch_bytes);
 	if (p->block)
@@ -302,7 +302,7 @@ static void reject(struct kx_broker *b, struct session *s, uint32_t index, enum 
 {
 	kx_ledger_drop(b->config.ledger, reason);
 	kx_count(&b->config.ledger->handled, UINT64_MAX); /* its last part was counted as handled */
-	credit_refund(b, s, b->reassemblies[index].batch_bytes);
+	credit_refund(s, b->reassemblies[index].batch_bytes);
 	frag_drop(b, index);
 }
 

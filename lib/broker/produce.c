@@ -49,7 +49,7 @@ static void charge_refused(struct kx_broker *b, struct session *s, const struct 
 		: f->frag_offset == 0		    ? f->batch_bytes
 						    : 0;
 
-	credit_used(b, s, KX_MIN(bytes, s->limit_bytes - s->used_bytes));
+	credit_used(s, KX_MIN(bytes, s->limit_bytes - s->used_bytes));
 	ack_due(b, s, true);
 }
 
@@ -207,21 +207,13 @@ static enum kx_drop own_state(struct kx_broker *b, struct session *s, const stru
 	return KX_DROP_NONE;
 }
 
-enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+enum kx_drop produce_admit_first(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
 	uint32_t partition, uint64_t first_seq, struct kx_partition **out, uint32_t *producer)
 {
-	struct session_part *part = &s->parts[partition & (SESSION_PARTS - 1)];
 	struct kx_partition *p = kx_topics_partition(&b->topics, partition);
-	const struct kx_producer_state *st;
 	enum kx_drop drop;
 
 	*out = p;
-	if (kx_likely(part->producer != KX_NONE && part->partition == partition)) {
-		st = &b->topics.producers[part->producer];
-		*producer = part->producer;
-		if (kx_likely(st->owner == s->slot && st->partition == partition))
-			return KX_DROP_NONE;
-	}
 	if (p == NULL) {
 		if (partition < b->config.conf->partition_count)
 			return not_owner(b, s, v, partition);
@@ -236,14 +228,16 @@ enum kx_drop produce_admit(struct kx_broker *b, struct session *s, const struct 
 	credit_join(b, s, p);
 	drop = own_state(b, s, v, partition, first_seq, producer);
 	if (kx_likely(drop == KX_DROP_NONE))
-		*part = (struct session_part){.partition = partition, .producer = *producer};
+		s->parts[partition & (SESSION_PARTS - 1)] =
+			(struct session_part){.p = p, .partition = partition, .producer = *producer};
 	return drop;
 }
 
 /* Append in the producer's order; trims where the topic says so. False: no room. `h` gets the header as
  * stored. */
 static bool append(struct kx_broker *b, struct session *s, struct kx_partition *p,
-	struct kx_producer_state *st, const struct kx_batch_hdr *batch, struct kx_batch_hdr *h)
+	struct kx_producer_state *st, const struct kx_batch_hdr *batch, uint64_t rx_ns,
+	struct kx_batch_hdr *h)
 {
 	const struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns, h);
 
@@ -262,9 +256,10 @@ static bool append(struct kx_broker *b, struct session *s, struct kx_partition *
 	kx_count(&s->info.messages_in, h->record_count);
 	kx_count(&b->counters.messages_in, h->record_count);
 	kx_count(&b->counters.batches_in, 1);
-	if (p->turn != b->turn) {
+	if (kx_unlikely(p->turn != b->turn)) {
 		p->turn = b->turn;
 		p->turn_offset = h->base_offset;
+		residence_appended(b, p, rx_ns);
 	}
 	partition_touched(b, p);
 	return true;
@@ -279,7 +274,7 @@ static bool store_held(struct kx_broker *b, struct session *s, struct kx_partiti
 
 	if (h->large != KX_NONE)
 		return frag_store(b, p, st, h->large) == 0;
-	if (!append(b, s, p, st, kx_held_batch(&b->topics, held), &stored))
+	if (!append(b, s, p, st, kx_held_batch(&b->topics, held), b->now_ns, &stored))
 		return false;
 	if (p->block)
 		p->reserved_bytes -= kx_held_batch(&b->topics, held)->batch_bytes;
@@ -370,7 +365,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 	if (rc != 0)
 		return KX_DROP_SEQ_WINDOW;
 	s->held++;
-	credit_used(b, s, batch->batch_bytes);
+	credit_used(s, batch->batch_bytes);
 	quota_charge(b, s, p, batch->record_count, batch->batch_bytes);
 	if (p->block)
 		p->reserved_bytes += batch->batch_bytes;
@@ -396,12 +391,11 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 	}
 	if (kx_unlikely(batch->first_seq > st->next_seq))
 		return hold(b, s, p, st, batch);
-	residence_appended(b, p, f->rx_ns);
-	if (kx_unlikely(!append(b, s, p, st, batch, &stored))) {
+	if (kx_unlikely(!append(b, s, p, st, batch, f->rx_ns, &stored))) {
 		ack_due(b, s, true);
 		return KX_DROP_LOG_FULL;
 	}
-	credit_used(b, s, stored.batch_bytes);
+	credit_used(s, stored.batch_bytes);
 	quota_charge(b, s, p, stored.record_count, stored.batch_bytes);
 	produce_commit_dirty(b, s, producer);
 	if (kx_unlikely(st->held_head != KX_NONE))
@@ -416,12 +410,22 @@ static bool records_fit(const struct kx_batch_hdr *batch, uint32_t max_message_b
 	struct kx_record_iter it = kx_record_first(batch);
 	struct kx_record r;
 
-	if (kx_likely(batch->batch_bytes - KX_BATCH_HDR_BYTES <= max_message_bytes))
-		return true;
 	while (kx_record_next(&it, &r))
 		if (r.value_bytes > max_message_bytes)
 			return false;
 	return true;
+}
+
+/* A batch that may be larger than the topic takes, or a message in it. */
+static enum kx_drop large_batch(struct kx_broker *b, struct session *s, const struct kx_frame_view *v,
+	const struct kx_batch_hdr *batch, const struct kx_partition *p)
+{
+	uint32_t max = b->config.conf->topics[p->topic].max_message_bytes;
+
+	if (batch->batch_bytes <= p->batch_max_bytes && records_fit(batch, max))
+		return KX_DROP_NONE;
+	return produce_refuse(
+		b, s, v, batch->partition, batch->first_seq, KX_CODE_TOO_LARGE, max, KX_DROP_BATCH_TOO_LARGE);
 }
 
 /* Not this session's producer; or a batch of an epoch of it that is over. */
@@ -439,19 +443,15 @@ static KX_ALWAYS_INLINE enum kx_drop admit_batch(struct kx_broker *b, struct ses
 	const struct kx_frame_view *v, const struct kx_batch_hdr *batch, struct kx_partition **p,
 	uint32_t *producer)
 {
-	const struct kx_conf *conf = b->config.conf;
 	enum kx_drop drop;
-	uint32_t max;
 
 	if (kx_unlikely(batch->producer_id != s->producer_id || batch->producer_epoch != s->producer_epoch))
 		return foreign(b, s, v, batch);
 	drop = produce_admit(b, s, v, batch->partition, batch->first_seq, p, producer);
 	if (kx_unlikely(drop != KX_DROP_NONE))
 		return drop;
-	max = conf->topics[(*p)->topic].max_message_bytes;
-	if (kx_unlikely(batch->batch_bytes > (*p)->batch_max_bytes || !records_fit(batch, max)))
-		return produce_refuse(b, s, v, batch->partition, batch->first_seq, KX_CODE_TOO_LARGE, max,
-			KX_DROP_BATCH_TOO_LARGE);
+	if (kx_unlikely(batch->batch_bytes > (*p)->batch_small_bytes))
+		return large_batch(b, s, v, batch, *p);
 	return KX_DROP_NONE;
 }
 

@@ -157,14 +157,12 @@ static void use(struct quota *q, uint64_t messages, uint64_t bytes, uint64_t now
 		kx_meter_use(&q->bytes, bytes, now_ns);
 }
 
-void quota_charge(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
+void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
 	uint32_t batch_bytes)
 {
 	uint64_t bytes = batch_bytes - KX_BATCH_HDR_BYTES;
 	struct quota *topic;
 
-	if (kx_likely(b->topic_quotas == NULL))
-		return;
 	s->quota_messages += messages;
 	s->quota_bytes += batch_bytes;
 	use(&b->principal_quotas[s->principal->id], messages, bytes, b->now_ns);
@@ -206,12 +204,8 @@ uint64_t quota_window(const struct kx_broker *b, const struct session *s)
 		return window;
 	window = ahead(&b->principal_quotas[s->principal->id], s, window);
 	for (uint32_t i = 0; i < SESSION_PARTS && s->quota_topics != 0; i++) {
-		const struct kx_partition *p = s->parts[i].producer == KX_NONE
-			? NULL
-			: kx_topics_partition(&b->topics, s->parts[i].partition);
-
-		if (p != NULL)
-			window = ahead(&b->topic_quotas[p->topic], s, window);
+		if (s->parts[i].producer != KX_NONE)
+			window = ahead(&b->topic_quotas[s->parts[i].p->topic], s, window);
 	}
 	least = KX_MAX((uint64_t)b->config.datagram_max_bytes, s->largest_batch);
 	return KX_MIN(KX_MAX(window / KX_MAX(b->weighted, 1u), least), b->window_bytes);

@@ -36,17 +36,10 @@ void residence_appended(struct kx_broker *b, const struct kx_partition *p, uint6
 {
 	if (b->turn_rx_ns == 0)
 		b->turn_rx_ns = rx_ns;
-	if (p->topic < b->turn_count && b->turns[p->topic].rx_ns == 0)
-		b->turns[p->topic].rx_ns = rx_ns;
-}
-
-void residence_now(struct kx_broker *b, const struct kx_partition *p)
-{
-	b->turn_delivered++;
-	if (p->topic < b->turn_count) {
-		b->turns[p->topic].delivered++;
-		b->turns_used |= 1u << p->topic;
-	}
+	if (p->topic >= b->turn_count || (b->turns_used >> p->topic & 1) != 0)
+		return;
+	b->turns_used |= 1u << p->topic;
+	b->turns[p->topic].rx_ns = rx_ns;
 }
 
 void residence_late(struct kx_broker *b, const struct kx_partition *p, uint64_t append_time_ns)
@@ -68,7 +61,7 @@ void residence_flushed(struct kx_broker *b, uint64_t now_ns)
 	for (uint32_t used = b->turns_used; used != 0; used &= used - 1) {
 		struct topic_turn *t = &b->turns[__builtin_ctz(used)];
 
-		add(t->hist, t->rx_ns != 0 ? t->rx_ns : b->turn_rx_ns, now_ns, t->delivered);
+		add(t->hist, t->rx_ns, now_ns, t->delivered);
 		t->delivered = 0;
 	}
 	for (uint32_t i = 0; i < b->late_count; i++) {
@@ -76,9 +69,6 @@ void residence_flushed(struct kx_broker *b, uint64_t now_ns)
 		if (b->late[i].topic < b->turn_count)
 			add(b->turns[b->late[i].topic].hist, b->late[i].rx_ns, now_ns, 1);
 	}
-	if (b->turn_rx_ns != 0)
-		for (uint32_t i = 0; i < b->turn_count; i++)
-			b->turns[i].rx_ns = 0;
 	b->turns_used = b->late_count = 0;
 	b->turn_delivered = 0;
 	b->turn_rx_ns = 0;

@@ -83,21 +83,33 @@ static enum kx_drop setup_frame(struct kx_broker *b, const struct kx_frame *f, c
 	return v->hdr->type == KX_HELLO ? setup_hello(b, f, v) : setup_auth(b, f, v);
 }
 
+/* The session of a connection id other than 0, or NULL. A closed one has id 0. */
+static KX_ALWAYS_INLINE struct session *session_by_id(struct kx_broker *b, uint64_t conn_id)
+{
+	uint32_t slot;
+
+	if (kx_likely(b->last->conn_id == conn_id))
+		return b->last;
+	if (!kx_map_get(&b->conn_map, conn_id, &slot))
+		return NULL;
+	b->last = session_of(b, slot);
+	return b->last;
+}
+
 static enum kx_drop one_frame(struct kx_broker *b, struct kx_frame *f)
 {
 	struct kx_frame_view v;
 	enum kx_drop drop = kx_frame_check(f->data, f->bytes, KX_FROM_CLIENT, &v), why;
 	struct session *s;
-	uint32_t slot;
 
 	if (kx_likely(drop == KX_DROP_NONE)) {
 		if (kx_unlikely(v.hdr->type <= KX_REFUSE))
 			return setup_frame(b, f, &v);
-		if (!kx_map_get(&b->conn_map, v.hdr->conn_id, &slot)) {
+		s = session_by_id(b, v.hdr->conn_id);
+		if (kx_unlikely(s == NULL)) {
 			setup_reset(b, f, &v);
 			return KX_DROP_CONN_UNKNOWN;
 		}
-		s = session_of(b, slot);
 		if (kx_unlikely(s->protect != NULL))
 			return KX_DROP_FRAME_UNPROTECTED;
 	} else {

@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "broker_pvt.h"
 
-uint64_t next_pkt(const struct kx_broker *b, struct session *s, uint32_t *floor_delta)
-{
-	uint64_t pkt_no = s->tx_next_pkt++;
-
-	*floor_delta = (uint32_t)KX_MIN(pkt_no - 1, FLOOR_BACK);
-	/* the last of a turn is timed: the one that is acknowledged */
-	if (s->timed_pkt == 0 || s->timed_ns == b->now_ns) {
-		s->timed_pkt = pkt_no;
-		s->timed_ns = b->now_ns;
-	}
-	return pkt_no;
-}
-
 /* A failure is charged by the transport. */
 static bool out_buffer(struct kx_broker *b, uint32_t body_bytes, struct out *o)
 {
@@ -35,8 +22,8 @@ bool out_begin(struct kx_broker *b, struct session *s, enum kx_frame_type type, 
 	return true;
 }
 
-void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *path, struct out *o,
-	uint32_t body_bytes)
+static KX_ALWAYS_INLINE void send_on(struct kx_broker *b, struct session *s, const struct kx_path *path,
+	const struct out *o, uint32_t body_bytes)
 {
 	uint32_t bytes = (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes;
 
@@ -51,7 +38,13 @@ void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *p
 
 void out_send(struct kx_broker *b, struct session *s, struct out *o, uint32_t body_bytes)
 {
-	out_send_to(b, s, &s->path, o, body_bytes);
+	send_on(b, s, &s->path, o, body_bytes);
+}
+
+void out_send_to(struct kx_broker *b, struct session *s, const struct kx_path *path, struct out *o,
+	uint32_t body_bytes)
+{
+	send_on(b, s, path, o, body_bytes);
 }
 
 bool out_begin_bare(

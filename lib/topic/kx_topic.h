@@ -266,11 +266,12 @@ struct kx_partition {
 	uint32_t sub_count;
 	bool done_known; /**< done_offset is what kx_partition_done() would find */
 	uint64_t done_offset;
-	uint32_t batch_max_bytes; /**< largest batch that is appended by copy */
-	uint64_t reserved_bytes;  /**< credit granted and not used, of topics that block */
-	bool block;		  /**< overrun = block */
-	bool dirty;		  /**< offsets changed since they were published */
-	uint64_t turn;		  /**< turn in which turn_offset was appended: residence */
+	uint32_t batch_max_bytes;   /**< largest batch that is appended by copy */
+	uint32_t batch_small_bytes; /**< up to here no message in it can be too large either */
+	uint64_t reserved_bytes;    /**< credit granted and not used, of topics that block */
+	bool block;		    /**< overrun = block */
+	bool dirty;		    /**< offsets changed since they were published */
+	uint64_t turn;		    /**< turn in which turn_offset was appended: residence */
 	uint64_t turn_offset;
 	uint64_t messages_in, bytes_in, messages_out, bytes_out, duplicates, trimmed;
 };

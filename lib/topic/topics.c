@@ -54,6 +54,7 @@ static int partition_init(struct kx_topic_table *t, uint32_t id, const struct kx
 	p->subs = p->tail = KX_NONE;
 	p->block = conf->overrun == KX_CONF_BLOCK;
 	p->batch_max_bytes = batch_max_bytes;
+	p->batch_small_bytes = KX_MIN(batch_max_bytes, conf->max_message_bytes + KX_BATCH_HDR_BYTES);
 	p->dirty = true;
 	return kx_log_init(&p->log, &t->pool, kx_conf_topic_log_bytes(t->conf, conf, share), 1);
 }
