@@ -375,9 +375,10 @@ int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_s
 
 	if (!store_copy(b, p, index)) {
 		while (kx_log_link(&p->log, r->extents[0], b->real_ns) != 0) {
-			if (p->block || !kx_log_trim(&p->log))
+			if (p->block ? !kx_partition_reclaim(&b->topics, p, UINT64_MAX)
+				     : !kx_log_trim(&p->log))
 				return -ENOSPC;
-			p->trimmed++;
+			p->trimmed += !p->block;
 		}
 	}
 	kx_producer_stored(st, r->first_seq, 1, offset);

@@ -241,6 +241,9 @@ static bool append(struct kx_broker *b, struct session *s, struct kx_partition *
 {
 	const struct kx_batch_hdr *copy = kx_log_append(&p->log, batch, b->real_ns, h);
 
+	/* credit looks at what was read only while it has something to give */
+	if (kx_unlikely(copy == NULL) && p->block && kx_partition_reclaim(&b->topics, p, UINT64_MAX))
+		copy = kx_log_append(&p->log, batch, b->real_ns, h);
 	for (int i = 0; kx_unlikely(copy == NULL) && !p->block && i < TRIMS_PER_APPEND; i++) {
 		if (!kx_log_trim(&p->log))
 			return false;
