@@ -153,9 +153,22 @@ asan_selected() {
   return 1
 }
 
+# The simulator: the program of the build, so that it is not built again. SIM_SEEDS is how many seeds; the mutants only when
+# they are asked for by name.
+run_sim() {
+  export KX_SIM=$root/build/tests/sim/kaelix-sim
+  ! selected sim/seeds || step sim/seeds tests/sim/run.sh --seeds "${SIM_SEEDS:-200}"
+  ! selected sim/same || step sim/same tests/sim/same.sh
+  unset KX_SIM
+  if [ "$only" != . ] && selected sim/mutants; then
+    step sim/mutants tests/sim/mutants.sh
+  fi
+}
+
 run_unit() {
   export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
   unit_tests build unit 1
+  run_sim
   if asan_selected && step build/asan build_asan; then
     unit_tests build-asan unit-asan 4
   fi

@@ -330,6 +330,7 @@ static void stop(struct sim *s)
 		struct lcore *l = &s->broker.lcores[i];
 
 		kx_broker_stop(l->broker, kx_clock_mono_ns());
+		hostile_crowd(l);
 		for (int turn = 0; turn < 20 && !kx_broker_stopped(l->broker); turn++)
 			lcore_turn(l, l->generation);
 	}

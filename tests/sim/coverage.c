@@ -41,11 +41,12 @@ static bool broker_never(enum kx_drop d)
 	}
 }
 
-/* A client only checks frames and packet numbers. */
+/* What damage on the way makes a client drop again and again; other reasons need a broker that lies. */
 static bool client_gives(enum kx_drop d)
 {
-	return (d >= KX_DROP_FRAME_SHORT && d <= KX_DROP_BATCH_CRC && d != KX_DROP_BATCH_FORMAT) ||
-		d == KX_DROP_PKT_DUPLICATE || d == KX_DROP_PKT_WINDOW;
+	return d == KX_DROP_FRAME_SHORT || d == KX_DROP_FRAME_VERSION || d == KX_DROP_FRAME_TYPE ||
+		d == KX_DROP_FRAME_FLAGS || d == KX_DROP_FRAME_CHECK || d == KX_DROP_BATCH_CRC ||
+		d == KX_DROP_PKT_DUPLICATE;
 }
 
 void coverage_add(struct sim_coverage *into, const struct sim_coverage *c)

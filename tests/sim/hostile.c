@@ -31,6 +31,42 @@ void hostile_replay(struct sim *s)
 	}
 }
 
+void hostile_crowd(struct lcore *l)
+{
+	struct sim *s = l->sim;
+
+	for (int i = 0; i < 8; i++) {
+		const struct flight *f = recorded(s);
+		struct flight copy;
+
+		if (f == NULL || f->to.ip[14] != 0)
+			continue;
+		copy = *f;
+		copy.data = malloc(f->bytes);
+		memcpy(copy.data, f->data, f->bytes);
+		lcore_arrive(l, &copy);
+		free(copy.data);
+	}
+}
+
+/* PATH_RESPONSE of somebody who saw a connection id, and was never challenged. */
+static void forge_path(struct sim *s, const struct kx_addr *from)
+{
+	const struct flight *f = recorded(s);
+	uint8_t frame[sizeof(struct kx_frame_hdr) + sizeof(struct kx_path_token)] KX_ALIGNED(8) = {0};
+	const struct kx_frame_hdr *h;
+
+	if (f == NULL || f->to.ip[14] != 0 || f->bytes < sizeof(*h))
+		return;
+	h = (const struct kx_frame_hdr *)f->data;
+	if (h->conn_id == 0 || h->pkt_no == 0)
+		return;
+	kx_frame_begin(frame, KX_PATH_RESPONSE, h->conn_id, h->pkt_no + 2000, 2000, 0);
+	memset(frame + sizeof(*h), 7, 8);
+	kx_frame_seal(frame, sizeof(frame));
+	net_inject(s, from, &f->to, frame, sizeof(frame), pick(s, SIM_MS));
+}
+
 /* To where it does not belong: back to a broker, another lcore, another client, from an address that is not
  * its own. */
 void hostile_reflect(struct sim *s)
@@ -92,6 +128,9 @@ void hostile_forge(struct sim *s)
 
 	for (uint64_t n = pick_in(s, 1, 40); n > 0; n--) {
 		fault_hit(s, SIM_FORGE);
-		forge_one(s, &from);
+		if (chance(s, 200))
+			forge_path(s, &from);
+		else
+			forge_one(s, &from);
 	}
 }

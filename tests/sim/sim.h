@@ -444,6 +444,7 @@ void raw_lie(struct raw *r);
 void hostile_replay(struct sim *s);
 void hostile_reflect(struct sim *s);
 void hostile_forge(struct sim *s);
+void hostile_crowd(struct lcore *l); /* frames of before stand in its inbox */
 void hostile_begin(struct sim *s);
 
 /* check.c */
