@@ -18,6 +18,8 @@
 #define FLOOR_BACK	   1024 /* packets a client may still take out of order: we never repair by number */
 #define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24) /* a batch may be ahead of its producer's next one */
 
+#define RESETS_PER_TURN 4 /* not of the set-up budget: old connections keep no new client out */
+
 enum list_id {
 	LIST_ACK,  /* acknowledgements to send */
 	LIST_GAP,  /* holes to NAK */
@@ -197,7 +199,7 @@ struct kx_broker {
 	uint64_t quota_debt, quota_poll_ns;
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
 	uint32_t burst;	       /* frames of the burst in hand */
-	uint32_t setup_left;
+	uint32_t setup_left, reset_left;
 	uint32_t setup_pressure; /* turns in a row that had too little of it */
 	bool setup_short;	 /* a set-up frame was dropped for want of it in this turn */
 	bool close_packet; /* the frame in hand was not taken, but must not come again: its number is closed

@@ -79,6 +79,7 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 	b->window_bytes = largest_window(config->conf);
 	b->setup_left = config->conf->sessions.setup_per_turn;
 	b->turn = 1; /* of partitions: 0, before the first */
+	b->reset_left = RESETS_PER_TURN;
 	rc = kx_topics_init(&b->topics, &topics);
 	if (rc == 0)
 		rc = tables_alloc(b);

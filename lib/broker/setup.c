@@ -232,6 +232,8 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 
 #define PRESSURE_ONE	8  /* so many short turns in a row: one set-up frame a turn */
 #define PRESSURE_FOURTH 64 /* so many: one in four turns */
+#define REFILL_SHARE                                                                                         \
+	8 /* of the budget comes back in a turn: clients start together, then for long none does */
 
 /* The budget of a turn. A flood that lasts gets less and less of it: what it takes, live sessions wait for.
  */
@@ -241,8 +243,9 @@ void setup_turn(struct kx_broker *b)
 
 	b->setup_pressure = b->setup_short ? b->setup_pressure + 1 : 0;
 	b->setup_short = false;
+	b->reset_left = RESETS_PER_TURN;
 	if (kx_likely(b->setup_pressure < PRESSURE_ONE))
-		b->setup_left = full;
+		b->setup_left = KX_MIN(full, b->setup_left + KX_MAX(full / REFILL_SHARE, 1u));
 	else if (b->setup_pressure < PRESSURE_FOURTH)
 		b->setup_left = 1;
 	else
@@ -255,12 +258,12 @@ void setup_reset(struct kx_broker *b, const struct kx_frame *f, const struct kx_
 	struct kx_path path;
 	struct out o;
 
-	/* never larger than what asked for it, never more than the turn's set-up budget */
-	if (b->setup_left == 0 || v->hdr->type == KX_CLOSE ||
+	/* never larger than what asked for it, never more than the turn's budget */
+	if (b->reset_left == 0 || v->hdr->type == KX_CLOSE ||
 		f->bytes < sizeof(struct kx_frame_hdr) + sizeof(*body) ||
 		b->ops->path_of(b->tx, f, &path) != 0)
 		return;
-	b->setup_left--;
+	b->reset_left--;
 	if (!out_begin_bare(b, KX_RESET, v->hdr->conn_id, sizeof(*body), &o))
 		return;
 	body = (struct kx_reset *)o.body;

@@ -388,6 +388,110 @@ static void test_credit_that_rests_keeps_nobody_out(void **state)
 	rig_free(r);
 }
 
+/* Two data lcores with one struct of meters, two clients on each that send all they may for 20 s: the topic's
+ * rate within 1 %, of all together, and nothing is dropped. */
+static void test_a_quota_of_two_lcores(void **state)
+{
+	struct rig *r[2];
+	static struct rig_session s[4];
+	uint64_t seq[4] = {0}, stored = 0;
+
+	(void)state;
+	r[0] = rig_new(quota_ini, 0, 2);
+	r[1] = rig_new_peer(r[0], 1, 2);
+	for (uint8_t i = 0; i < 4; i++)
+		s[i] = rig_connect(r[i % 2], (uint8_t)(1 + i), 5000);
+	for (int turn = 0; turn < 40000; turn++) {
+		/* one lcore's clients send more at times, and nothing at others */
+		for (uint32_t i = 0; i < 4; i++) {
+			while (may_send(&s[i], BATCH_BYTES(4)) && (i % 2 == 0 || turn % 8000 < 6000)) {
+				assert_int_equal(rig_produce(&s[i], 0, i, seq[i], 4, 0), KX_DROP_NONE);
+				seq[i] += 4;
+				stored += 4;
+				s[i].used_bytes += BATCH_BYTES(4);
+			}
+		}
+		for (int k = 0; k < 2; k++) {
+			rig_turn(r[k], 500000);
+			learn(r[k], s, 4);
+			rig_forget(r[k]);
+		}
+	}
+	/* besides the savings of 100 ms at the start and the first credit */
+	assert_in_range(stored, 198000, 202000 + 1000 + 2000);
+	assert_true(seq[1] > 20000 && seq[0] > 20000);
+	for (int k = 0; k < 2; k++)
+		for (int i = 0; i < KX_DROP_COUNT; i++)
+			assert_int_equal(r[k]->ledger.drop[i], 0);
+	rig_free(r[1]);
+	rig_free(r[0]);
+}
+
+/* The producer is blocked, room comes, and every receipt that says so is lost: its probe is answered with
+ * what it may send. Before there is room, with the cause. */
+static void test_lost_receipts_and_a_blocked_producer(void **state)
+{
+	struct rig *r = rig_new(small_ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	struct kx_receipt probe = {.next_pkt = 1};
+	uint64_t seq = 0, limit;
+
+	(void)state;
+	rig_subscribe(&s, P_BLOCK, 1, 0, 0);
+	for (int turn = 0; turn < 1000 && s.blocked != KX_BLOCKED_LOG; turn++) {
+		while (may_send(&s, BATCH_BYTES(17))) {
+			assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 17, 0), KX_DROP_NONE);
+			seq += 17;
+			s.used_bytes += BATCH_BYTES(17);
+		}
+		rig_turn(r, 20000);
+		learn(r, &s, 1);
+		rig_forget(r);
+	}
+	assert_int_equal(s.blocked, KX_BLOCKED_LOG);
+	s.flags = KX_FLAG_MORE;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(rig_send(&s, KX_HEARTBEAT, &probe, sizeof(probe)), KX_DROP_NONE);
+		rig_turn(r, 20000);
+		assert_true(rig_count(r, KX_RX_ACK) >= 1);
+		learn(r, &s, 1);
+		rig_forget(r);
+		if (i < 5 && may_send(&s, BATCH_BYTES(17))) { /* what is left is told */
+			assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 17, 0), KX_DROP_NONE);
+			seq += 17;
+			s.used_bytes += BATCH_BYTES(17);
+			continue;
+		}
+		assert_int_equal(s.blocked, KX_BLOCKED_LOG);
+		assert_false(may_send(&s, BATCH_BYTES(17)));
+	}
+	limit = s.limit_bytes;
+	/* the consumer takes it all; what the broker tells the producer meanwhile is lost */
+	s.flags = 0;
+	for (int i = 0; i < 5000 && kx_broker_counters(r->broker)->messages_out < seq; i++) {
+		read_some(r, &s);
+		s.limit_bytes = limit;
+		s.blocked = KX_BLOCKED_LOG;
+	}
+	read_some(r, &s);
+	s.limit_bytes = limit;
+	rig_forget(r);
+	for (int i = 0; i < 100; i++) { /* told once, not again and again */
+		rig_turn(r, 20000);
+		assert_int_equal(rig_count(r, KX_RX_ACK), 0);
+		rig_forget(r);
+	}
+	s.flags = KX_FLAG_MORE;
+	assert_int_equal(rig_send(&s, KX_HEARTBEAT, &probe, sizeof(probe)), KX_DROP_NONE);
+	rig_turn(r, 20000);
+	learn(r, &s, 1);
+	rig_forget(r);
+	assert_int_equal(s.blocked, KX_BLOCKED_NO);
+	assert_true(may_send(&s, BATCH_BYTES(17)));
+	assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 17, 0), KX_DROP_NONE);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +502,8 @@ int main(void)
 		cmocka_unit_test(test_a_full_log_stops_the_limit_in_the_same_burst),
 		cmocka_unit_test(test_a_hostile_producer_harms_itself),
 		cmocka_unit_test(test_a_quota_is_kept),
+		cmocka_unit_test(test_a_quota_of_two_lcores),
+		cmocka_unit_test(test_lost_receipts_and_a_blocked_producer),
 		cmocka_unit_test(test_credit_that_rests_keeps_nobody_out),
 	};
 

@@ -256,6 +256,57 @@ static void test_probes_tell_all_partitions(void **state)
 	rig_free(r);
 }
 
+/* ---- an honest start */
+
+#define STARTING 16u
+
+/* Clients that start in the same instant, beside others whose connections are of an earlier start of the
+ * broker: nobody is kept out and has to come again. */
+static void test_clients_start_together(void **state)
+{
+	struct rig *r = rig_new(many_ini, 0, 1);
+	uint64_t buf[KX_HELLO_BYTES / 8] = {0};
+	struct rig_session gone = {.rig = r, .conn_id = 99, .next_pkt = 7};
+	struct kx_cookie cookies[STARTING];
+	struct kx_ping ping = {.token = 1};
+	struct kx_addr from;
+
+	(void)state;
+	kx_addr_parse("10.0.0.1", 4000, &from);
+	gone.addr = from;
+	for (uint32_t i = 0; i < STARTING; i++) {
+		struct kx_hello *hello =
+			(struct kx_hello *)kx_frame_begin((uint8_t *)buf, KX_HELLO, 0, 0, 0, 0);
+
+		for (uint32_t k = 0; k < 4; k++)
+			assert_int_equal(rig_send(&gone, KX_PING, &ping, sizeof(ping)), KX_DROP_CONN_UNKNOWN);
+		hello->client_nonce[0] = (uint8_t)(i + 1);
+		hello->version_min = hello->version_max = KX_WIRE_VERSION;
+		kx_frame_seal((uint8_t *)buf, sizeof(buf));
+		assert_int_equal(rig_rx(r, buf, sizeof(buf), &from, 0), KX_DROP_NONE);
+		memcpy(&cookies[i], rig_body(rig_find(r, KX_COOKIE, i)), sizeof(cookies[i]));
+	}
+	assert_in_range(rig_count(r, KX_RESET), 1, 4); /* a turn */
+	for (int i = 0; i < 4; i++)		       /* the answer's way and back takes several turns */
+		rig_turn(r, 5000);
+	for (uint32_t i = 0; i < STARTING; i++) {
+		struct kx_auth *auth;
+
+		memset(buf, 0, sizeof(buf));
+		auth = (struct kx_auth *)kx_frame_begin((uint8_t *)buf, KX_AUTH, 0, 0, 0, 0);
+		memcpy(auth->client_nonce, cookies[i].client_nonce, KX_NONCE_BYTES);
+		memcpy(auth->cookie, cookies[i].cookie, KX_COOKIE_BYTES);
+		memcpy(auth->broker_nonce, cookies[i].broker_nonce, KX_NONCE_BYTES);
+		auth->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
+		kx_frame_seal((uint8_t *)buf, sizeof(buf));
+		assert_int_equal(rig_rx(r, buf, sizeof(buf), &from, 0), KX_DROP_NONE);
+	}
+	assert_int_equal(rig_count(r, KX_ACCEPT), STARTING);
+	assert_int_equal(used(r), STARTING);
+	assert_int_equal(r->ledger.drop[KX_DROP_SETUP_BUDGET], 0);
+	rig_free(r);
+}
+
 /* ---- batches out of order, in orders that an enemy would choose */
 
 enum order { ASCENDING, DESCENDING, LAST_FIRST, MIDDLE_OUT, INTERLEAVED, ORDERS };
@@ -322,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_a_session_ends_a_part_a_turn),
 		cmocka_unit_test(test_heartbeats_name_all_in_turn),
 		cmocka_unit_test(test_probes_tell_all_partitions),
+		cmocka_unit_test(test_clients_start_together),
 		cmocka_unit_test(test_hostile_orders_are_held_in_few_steps),
 	};
 

@@ -6,7 +6,7 @@
 
 static const char ini[] = "[lcores]\ndata = 1\n"
 			  "[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
-			  "[sessions]\nsetup_per_turn = 4\nidle_timeout_ms = 60000\n"
+			  "[sessions]\nsetup_per_turn = 32\nidle_timeout_ms = 60000\n"
 			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
 			  "[topic one]\npartitions = 1\nlog_bytes = 4M\n";
 
@@ -182,7 +182,7 @@ static void forged(void **state)
 static void bounded(void **state)
 {
 	struct kx_path_token token;
-	struct rig_session others[6];
+	struct rig_session others[40];
 	struct kx_receipt r;
 	struct moved m;
 
@@ -200,7 +200,7 @@ static void bounded(void **state)
 		others[i].addr.port++;
 		assert_int_equal(rig_send(&others[i], KX_HEARTBEAT, &r, sizeof(r)), KX_DROP_CONN_PATH);
 	}
-	assert_int_equal(rig_count(m.rig, KX_PATH_CHALLENGE), 3);
+	assert_int_equal(rig_count(m.rig, KX_PATH_CHALLENGE), 31);
 	assert_int_equal(respond(&m, &token), KX_DROP_SETUP_BUDGET);
 	rig_turn(m.rig, 1000000);
 	rig_forget(m.rig);
