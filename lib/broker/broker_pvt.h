@@ -88,6 +88,12 @@ struct session {
 	uint8_t client_nonce[KX_NONCE_BYTES];
 	uint64_t created_ns;
 	uint64_t challenge_ns; /* no PATH_CHALLENGE before */
+	/* size of frames: path.datagram_bytes is what is sent now */
+	uint16_t mtu_base, mtu_most; /* before any probe; that ACCEPT named */
+	uint16_t mtu_answered;	     /* largest probe that was answered */
+	uint16_t mtu_answers;	     /* since then */
+	uint64_t mtu_since_ns;
+	uint64_t mtu_pkt; /* number of the newest probe */
 	uint64_t next_heartbeat_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
 	struct kx_rtt rtt;
@@ -127,6 +133,7 @@ struct reassembly {
 	uint32_t received_parts, total_parts;
 	uint32_t verified_bytes, crc;
 	uint64_t first_seq;
+	uint64_t cut_pkt;  /* number of the first part that was cut so */
 	uint64_t *bits;	   /* received parts */
 	uint32_t *extents; /* extent numbers by piece */
 };
@@ -277,6 +284,11 @@ void session_unprotect(struct session *s);
  * and why it is dropped. */
 struct session *protect_open(
 	struct kx_broker *b, struct kx_frame *f, struct kx_frame_view *v, enum kx_drop *drop);
+
+/* ---- mtu.c */
+/* s->path.datagram_bytes is the most that both ends can take: begin with the base. */
+void mtu_open(struct session *s);
+enum kx_drop mtu_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 
 /* ---- path.c */
 /* A checked frame of session s that came from another address than the session's. KX_DROP_NONE: the session

@@ -144,14 +144,48 @@ static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct rea
 	return true;
 }
 
-static struct reassembly *begin(struct kx_broker *b, struct session *s, struct kx_partition *p,
-	uint32_t producer, const struct kx_frag *f, enum kx_drop *drop)
+/* What is still to come of it has been stored by another way: the whole batch was late. */
+static void forget(struct kx_broker *b, struct session *s, const struct reassembly *r)
 {
+	if (r->state != RE_FILLING)
+		return; /* verified() finds that out, or who stores it */
+	credit_refund(s, r->batch_bytes);
+	frag_drop(b, (uint32_t)(r - b->reassemblies));
+}
+
+static void forget_stored(struct kx_broker *b, struct session *s)
+{
+	for (uint32_t i = 0; i < b->reassembly_total && s->reassembly_count > 0; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+
+		if (r->state == RE_FILLING && r->session == s->slot &&
+			r->first_seq < b->topics.producers[r->producer].next_seq)
+			forget(b, s, r);
+	}
+}
+
+/* From the first part on; the extents stay. */
+static void cut(struct reassembly *r, const struct kx_frag *f, uint64_t pkt_no)
+{
+	r->part_bytes = f->part_bytes;
+	r->cut_pkt = pkt_no;
+	r->received_parts = 0;
+	r->total_parts = (f->batch_bytes + f->part_bytes - 1) / f->part_bytes;
+	memset(r->bits, 0, (r->total_parts / 64 + 1) * sizeof(uint64_t));
+}
+
+static struct reassembly *begin(struct kx_broker *b, struct session *s, struct kx_partition *p,
+	uint32_t producer, const struct kx_frame_view *v, enum kx_drop *drop)
+{
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
 	/* those that are whole wait for the message whose turn it is: it must not wait for them */
 	bool turn = f->first == b->topics.producers[producer].next_seq;
 	uint32_t most = b->config.conf->sessions.max_reassembly + turn;
-	struct reassembly *r = find_free(b);
+	struct reassembly *r;
 
+	if (s->reassembly_count > 0)
+		forget_stored(b, s);
+	r = find_free(b);
 	*drop = KX_DROP_FRAG_LIMIT;
 	if (r == NULL || s->reassembly_count >= most)
 		return NULL;
@@ -160,19 +194,16 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 		return NULL;
 	}
 	r->batch_bytes = f->batch_bytes;
-	r->part_bytes = f->part_bytes;
 	if (!take_extents(b, p, r))
 		return NULL;
 	r->state = RE_FILLING;
 	r->session = s->slot;
 	r->partition = f->partition;
 	r->producer = producer;
-	r->received_parts = 0;
-	r->total_parts = (f->batch_bytes + f->part_bytes - 1) / f->part_bytes;
 	r->verified_bytes = KX_BATCH_DATA_FROM;
 	r->crc = 0;
 	r->first_seq = f->first;
-	memset(r->bits, 0, (r->total_parts / 64 + 1) * sizeof(uint64_t));
+	cut(r, f, v->hdr->pkt_no);
 	b->reassembly_used++;
 	s->reassembly_count++;
 	credit_used(s, f->batch_bytes);
@@ -199,12 +230,18 @@ static void copy_part(
 	}
 }
 
-static enum kx_drop take_part(struct kx_broker *b, struct reassembly *r, const struct kx_frag *f)
+static enum kx_drop take_part(struct kx_broker *b, struct reassembly *r, const struct kx_frame_view *v)
 {
-	uint32_t part = f->frag_offset / r->part_bytes;
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
+	uint32_t part = f->frag_offset / f->part_bytes;
 
-	if (f->batch_bytes != r->batch_bytes || f->part_bytes != r->part_bytes)
+	if (f->batch_bytes != r->batch_bytes)
 		return KX_DROP_FRAG_BAD;
+	if (f->part_bytes != r->part_bytes && r->state == RE_FILLING) {
+		if (v->hdr->pkt_no < r->cut_pkt)
+			return KX_DROP_FRAG_BAD;
+		cut(r, f, v->hdr->pkt_no); /* the path carries other sizes now */
+	}
 	if (r->state != RE_FILLING || (r->bits[part / 64] >> (part % 64) & 1)) {
 		b->close_packet = true;
 		return KX_DROP_SEQ_DUPLICATE;
@@ -238,6 +275,9 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 			b, s, v, f->partition, f->first, KX_CODE_TOO_LARGE, max, KX_DROP_BATCH_TOO_LARGE);
 	ack_due(b, s, true);
 	if (f->first < b->topics.producers[producer].next_seq) {
+		r = find(b, s, f);
+		if (r != NULL)
+			forget(b, s, r);
 		produce_repeat(b, s, producer, f->first, 1);
 		b->close_packet = true;
 		return KX_DROP_SEQ_DUPLICATE;
@@ -246,8 +286,8 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 		return KX_DROP_SEQ_WINDOW;
 	r = find(b, s, f);
 	if (r == NULL)
-		r = begin(b, s, p, producer, f, &drop);
-	return r == NULL ? drop : take_part(b, r, f);
+		r = begin(b, s, p, producer, v, &drop);
+	return r == NULL ? drop : take_part(b, r, v);
 }
 
 /* The one record of a large batch: its header and sizes lie in the first extent, and must fill the batch
@@ -266,6 +306,27 @@ static bool record_fills(const struct kx_broker *b, const struct kx_batch_hdr *h
 	return need + kx_align8(rec->key_bytes) == h->batch_bytes;
 }
 
+/* Several records: made for a datagram that the path does not carry, and all in the first extent. */
+static bool records_hold(const struct kx_broker *b, const struct kx_batch_hdr *h, uint32_t max_message_bytes)
+{
+	struct kx_record_iter it = kx_record_first(h);
+	struct kx_record r;
+
+	if (h->batch_bytes > KX_MIN(b->topics.pool.extent_bytes, KX_FRAME_MAX_BYTES) ||
+		kx_batch_check((const uint8_t *)h, h->batch_bytes, false) != KX_DROP_NONE)
+		return false;
+	while (kx_record_next(&it, &r))
+		if (r.value_bytes > max_message_bytes)
+			return false;
+	return true;
+}
+
+static bool one_holds(const struct kx_broker *b, const struct kx_batch_hdr *h, uint32_t max_message_bytes)
+{
+	return record_fills(b, h) &&
+		((const struct kx_record_hdr *)(h + 1))->value_bytes <= max_message_bytes;
+}
+
 static bool header_holds(const struct kx_broker *b, const struct reassembly *r)
 {
 	const struct kx_producer_state *st = &b->topics.producers[r->producer];
@@ -274,10 +335,10 @@ static bool header_holds(const struct kx_broker *b, const struct reassembly *r)
 			       .max_message_bytes;
 
 	return h->data_crc == r->crc && h->batch_bytes == r->batch_bytes && h->format == KX_BATCH_FORMAT &&
-		(h->attrs & ~KX_BATCH_ATTRS_ACCEPTED) == 0 && h->record_count == 1 &&
+		(h->attrs & ~KX_BATCH_ATTRS_ACCEPTED) == 0 && h->record_count != 0 &&
 		h->partition == r->partition && h->producer_id == st->producer_id &&
 		h->producer_epoch == st->producer_epoch && h->zero == 0 && h->first_seq == r->first_seq &&
-		record_fills(b, h) && ((const struct kx_record_hdr *)(h + 1))->value_bytes <= max;
+		(h->record_count == 1 ? one_holds(b, h, max) : records_hold(b, h, max));
 }
 
 /* Some more of the data CRC. True at the end. */
@@ -328,6 +389,8 @@ static void verified(struct kx_broker *b, uint32_t index)
 	if (rc != 0)
 		return; /* no place on the list: it is whole and safe here, and tried again in the next turn
 			 */
+	if (batch_of(b, r)->record_count > 1) /* what begin() could not know */
+		quota_charge(b, s, p, batch_of(b, r)->record_count - 1u, KX_BATCH_HDR_BYTES);
 	s->held++;
 	r->state = RE_READY;
 	b->verifying--;
@@ -355,39 +418,39 @@ unsigned int frag_poll(struct kx_broker *b)
 	return work;
 }
 
-/* A batch that fits an extent beside others is copied, so that it does not cost a whole one. */
-static bool store_copy(struct kx_broker *b, struct kx_partition *p, uint32_t index)
+/* A batch that fits an extent beside others is copied, so that it does not cost a whole one; an extent of its
+ * own has one record. */
+static bool store_some_way(struct kx_broker *b, struct kx_partition *p, struct reassembly *r)
 {
-	struct kx_batch_hdr *batch = batch_of(b, &b->reassemblies[index]);
+	struct kx_batch_hdr *batch = batch_of(b, r);
 
-	if (batch->batch_bytes > b->topics.pool.extent_bytes / 4 ||
-		kx_log_append(&p->log, batch, b->real_ns, NULL) == NULL)
-		return false;
-	kx_extent_put(&b->topics.pool, b->reassemblies[index].extents[0]);
-	return true;
+	if ((batch->record_count > 1 || batch->batch_bytes <= b->topics.pool.extent_bytes / 4) &&
+		kx_log_append(&p->log, batch, b->real_ns, NULL) != NULL) {
+		kx_extent_put(&b->topics.pool, r->extents[0]);
+		return true;
+	}
+	return batch->record_count == 1 && kx_log_link(&p->log, r->extents[0], b->real_ns) == 0;
 }
 
 int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_state *st, uint32_t index)
 {
 	struct reassembly *r = &b->reassemblies[index];
 	uint64_t offset = p->log.next_offset;
+	uint32_t records = batch_of(b, r)->record_count;
 	struct session *s = r->session == KX_NONE ? NULL : session_of(b, r->session);
 
-	if (!store_copy(b, p, index)) {
-		while (kx_log_link(&p->log, r->extents[0], b->real_ns) != 0) {
-			if (p->block ? !kx_partition_reclaim(&b->topics, p, UINT64_MAX)
-				     : !kx_log_trim(&p->log))
-				return -ENOSPC;
-			p->trimmed += !p->block;
-		}
+	while (!store_some_way(b, p, r)) {
+		if (p->block ? !kx_partition_reclaim(&b->topics, p, UINT64_MAX) : !kx_log_trim(&p->log))
+			return -ENOSPC;
+		p->trimmed += !p->block;
 	}
-	kx_producer_stored(st, r->first_seq, 1, offset);
-	kx_count(&p->messages_in, 1);
+	kx_producer_stored(st, r->first_seq, records, offset);
+	kx_count(&p->messages_in, records);
 	kx_count(&p->bytes_in, r->batch_bytes);
-	kx_count(&b->counters.messages_in, 1);
+	kx_count(&b->counters.messages_in, records);
 	kx_count(&b->counters.batches_in, 1);
 	if (s != NULL) {
-		kx_count(&s->info.messages_in, 1);
+		kx_count(&s->info.messages_in, records);
 		produce_commit_dirty(b, s, r->producer);
 	}
 	partition_touched(b, p);

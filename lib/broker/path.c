@@ -37,11 +37,12 @@ static void challenge(
 /* Everything goes to the new address; what was known of the old path is worth nothing there. */
 static void move(struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_path *path)
 {
-	uint16_t datagram_bytes = KX_MIN(s->path.datagram_bytes, path->datagram_bytes);
+	uint16_t datagram_bytes = KX_MIN(s->mtu_most, path->datagram_bytes);
 
 	s->remote = f->remote;
 	s->path = *path;
 	s->path.datagram_bytes = datagram_bytes;
+	mtu_open(s);
 	kx_rtt_init(&s->rtt);
 	kx_cc_init(&s->cc, b->now_ns);
 	s->timed_pkt = 0;

@@ -248,6 +248,8 @@ enum kx_drop request_frame(
 	case KX_UNSUBSCRIBE:
 		unsubscribe(b, s, v);
 		return KX_DROP_NONE;
+	case KX_MTU_PROBE:
+		return mtu_frame(b, s, v);
 	case KX_RESUME:
 		return resume_frame(b, s, v);
 	default:

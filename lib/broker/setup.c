@@ -69,7 +69,7 @@ static void accept_make(struct kx_broker *b, const struct session *s, const stru
 		.base_port = (uint16_t)conf->broker.udp_port,
 		.lcore_count = (uint16_t)b->config.lcore_count,
 		.lcore_index = (uint16_t)b->config.lcore_index,
-		.datagram_bytes = s->path.datagram_bytes,
+		.datagram_bytes = s->mtu_most,
 		.idle_timeout_ms = conf->sessions.idle_timeout_ms,
 		.heartbeat_ms = conf->sessions.heartbeat_ms,
 		.limit_pkt = s->limit_pkt,
@@ -188,6 +188,7 @@ static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f
 	}
 	kx_count(&principal_counters(b, s->principal)->accepted, 1);
 	s->path.datagram_bytes = session_datagram(&s->path, auth->datagram_bytes);
+	mtu_open(s);
 	return s;
 }
 

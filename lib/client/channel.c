@@ -121,6 +121,7 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
 	ch->ask_due_ns = ch->resume_due_ns = 0;
 	ch->resume_id = ch->resume_tries = 0;
+	ch->mtu = (struct mtu){.due_ns = UINT64_MAX};
 }
 
 bool kxc_channel_protect(struct channel *ch, const uint8_t secret[KX_AUTH_SECRET_BYTES], enum kx_protect mode)
@@ -308,7 +309,7 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 	}
 	l = &p->larges[s->large];
 	for (; l->again < l->parts; l->again++) {
-		if (!kxc_transmit_retx_push(part->ch, REF_LARGE | p->index << 24 | s->large << 18 | l->again))
+		if (!kxc_transmit_retx_push(part->ch, part_ref(p, s->large, l->again)))
 			return;
 		part->ch->large_unacked++;
 	}
@@ -360,6 +361,8 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	work = ch->ask_due_ns <= now_ns ? kxc_subs_service(ch, now_ns) : 0;
 	if (kx_unlikely(ch->resume_due_ns <= now_ns))
 		work += kxc_resume_service(ch, now_ns);
+	if (kx_unlikely(ch->mtu.due_ns <= now_ns))
+		work += kxc_mtu_service(ch, now_ns);
 	work += kxc_repair_service(ch, now_ns);
 	look_for_stalls(ch, now_ns);
 	work += kxc_transmit(ch, now_ns);
@@ -369,6 +372,7 @@ unsigned int kxc_channel_service(struct channel *ch, uint64_t now_ns)
 	due = KX_MIN(due, KX_MIN(ch->credit_due_ns, ch->nak_due_ns));
 	due = KX_MIN(due, KX_MIN(ch->ask_due_ns, KX_MIN(ch->stall_due_ns, ch->send_due_ns)));
 	due = KX_MIN(due, KX_MIN(ch->resume_due_ns, kxc_throttle_service(ch, now_ns)));
+	due = KX_MIN(due, ch->mtu.due_ns);
 	if (kx_likely(ch->timer.pos != 0 && ch->timer.due_ns <= due))
 		return work;
 	kxc_channel_arm(ch, KX_MAX(due, now_ns + 1));

@@ -10,8 +10,10 @@
 #include "kx_client.h"
 
 #define NONE	    UINT32_MAX
-#define LARGE_MAX   64		     /* large messages of a producer on their way */
+#define LARGE_MAX   64 /* large messages of a producer on their way */
+#define SPLIT_MAX   64 /* batches of a producer that were made for a larger datagram than the path carries */
 #define REF_LARGE   0x80000000u	     /* ref of a packet: a part of a large message */
+#define PART_BITS   14		     /* of it; above: which message, above that: whose */
 #define RETX_MAX    KX_TXWIN_PKTS    /* every waiting packet may be named once */
 #define CREDIT_WAIT UINT64_C(100000) /* credit is announced at the latest after this */
 #define MS	    UINT64_C(1000000)
@@ -53,11 +55,11 @@ struct slot {
 	uint32_t bytes;
 	uint32_t count;
 	uint32_t part;
-	uint32_t large; /* index, or NONE */
+	uint32_t large; /* index, or NONE; LARGE_MAX and above: its bytes are in the slot */
 	uint8_t state;
 	bool counted; /* its bytes were charged to the credit of the session in hand */
 };
-/* A message larger than a datagram, in the ring of large-message memory. */
+/* A batch larger than a datagram, in the ring of large-message memory, or (split) in its slot. */
 struct large {
 	uint64_t start,
 		end; /* positions in the ring's endless numbering; end: where the next one may begin */
@@ -132,8 +134,9 @@ struct kx_producer {
 	uint8_t level;
 	bool closed; /* kept for its sequences only */
 	bool claimed;
-	uint32_t index; /* in client->producers */
-	uint32_t batch_max;
+	uint32_t index;	      /* in client->producers */
+	uint32_t batch_max;   /* fits one datagram now */
+	uint32_t batch_limit; /* fits the largest that the broker takes: goes in fragments */
 	uint32_t max_message_bytes;
 	uint32_t part_count;
 	uint32_t meta_seen; /* partitions told so far */
@@ -150,7 +153,7 @@ struct kx_producer {
 	struct kx_completion *done; /* polled: ring of send_slots */
 	uint32_t done_head, done_count;
 	struct kx_map by_id; /* broker-wide id + 1 -> index */
-	struct large larges[LARGE_MAX];
+	struct large larges[LARGE_MAX + SPLIT_MAX];
 	uint32_t large_first, large_count; /* ring of entries in order of their memory */
 	uint64_t large_head;
 	uint8_t *large_memory;
@@ -243,6 +246,21 @@ struct kx_consumer {
 
 /* ---- channel: a session with one data lcore */
 
+/* What is being found out about the path: mtu.c */
+struct mtu {
+	uint64_t due_ns;
+	uint64_t rest_ns;   /* after a step that failed; doubled */
+	uint64_t try_ns;    /* no probe before */
+	uint64_t tell_ns;   /* nothing is told before */
+	uint64_t heard_pkt; /* number of the newest answer */
+	uint64_t round_pkt; /* large frames below were sent before the last one was found lost */
+	uint32_t tries, tells, falls;
+	uint32_t rounds; /* so many times in a row a large frame was lost and none was acknowledged */
+	uint16_t base, most;
+	uint16_t asked; /* size of the last probe; 0 */
+	uint16_t told;	/* what the broker says it sends at most */
+};
+
 enum channel_state { CH_UNUSED, CH_WAIT, CH_HELLO, CH_AUTH, CH_OPEN };
 struct channel {
 	uint64_t conn_id;
@@ -257,9 +275,10 @@ struct channel {
 	uint8_t tag_bytes; /* behind every frame: KX_TAG_BYTES when they are protected */
 	bool ticket_refused;
 	bool accept_pending;
-	uint32_t index; /* in hub->channels */
-	uint32_t lcore; /* NONE: not known yet (first channel before ACCEPT) */
-	uint16_t datagram_bytes;
+	uint32_t index;		 /* in hub->channels */
+	uint32_t lcore;		 /* NONE: not known yet (first channel before ACCEPT) */
+	uint16_t datagram_bytes; /* largest frame, both ways, as far as is known */
+	struct mtu mtu;
 	uint64_t limit_pkt, limit_bytes, used_bytes;
 	uint64_t last_tx_ns, last_rx_ns;
 	uint64_t heartbeat_ns, idle_ns;
@@ -310,7 +329,8 @@ struct kx_client {
 	uint32_t producer_epoch, request_id;
 	uint8_t ticket[KX_TICKET_BYTES];
 	struct kx_client_info info;
-	struct channel *channels; /* opts.channels_max; the first is the one to opts.broker */
+	uint32_t datagram_bytes, datagram_most; /* least of its channels: now; can become */
+	struct channel *channels;		/* opts.channels_max; the first is the one to opts.broker */
 	struct kx_producer **producers;
 	struct kx_consumer **consumers;
 	struct sub *subs;
@@ -443,6 +463,24 @@ unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns);
 bool kxc_transmit_retx_push(struct channel *ch, uint32_t ref);
 void kxc_transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref);
 
+/* Its frames were lost again and again while small ones came: all is sent again, cut smaller. */
+void kxc_transmit_again(struct channel *ch);
+/* Bytes of the frame that carried it. */
+uint32_t kxc_transmit_bytes(const struct channel *ch, uint32_t ref);
+
+/* ---- mtu.c */
+/* The session is open; `most`: largest frame that both ends can take. */
+void kxc_mtu_open(struct channel *ch, uint16_t most, uint64_t now_ns);
+unsigned int kxc_mtu_service(struct channel *ch, uint64_t now_ns);
+void kxc_mtu_probed(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
+/* The path is another one now: begin anew. */
+void kxc_mtu_restart(struct channel *ch, uint64_t now_ns);
+/* What `ref` names, sent as pkt_no, is lost; was received. */
+void kxc_mtu_lost(struct channel *ch, uint64_t pkt_no, uint32_t ref, uint64_t now_ns);
+void kxc_mtu_acked(struct channel *ch, uint32_t ref);
+/* Deliveries were asked for again and again in vain, while other frames came. */
+void kxc_mtu_deaf(struct channel *ch, uint64_t now_ns);
+
 /* ---- receive.c */
 void kxc_receive_frame(
 	struct channel *ch, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);
@@ -452,7 +490,7 @@ static inline uint8_t *slot_data(const struct kx_producer *p, uint32_t slot)
 {
 	const struct slot *s = &p->slots[slot];
 
-	if (kx_unlikely(s->large != NONE))
+	if (kx_unlikely(s->large < LARGE_MAX))
 		return p->large_memory + p->larges[s->large].start % p->opts.large_bytes;
 	return p->memory + (size_t)slot * p->opts.slot_bytes;
 }
@@ -467,6 +505,8 @@ void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w,
 void kxc_part_list_send(struct part *part);
 /* Send all that is not confirmed again, from the oldest. */
 void kxc_part_requeue(struct part *part);
+/* The same within the session: what was charged stays charged. */
+void kxc_part_send_again(struct part *part);
 void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns);
 /* Every sequence below next_seq is stored. */
 void kxc_part_stored(struct part *part, uint64_t next_seq, uint64_t next_offset, uint64_t now_ns);
@@ -483,9 +523,17 @@ void kxc_completion(struct kx_producer *p, const struct kx_completion *c);
 /* ---- large.c */
 uint32_t kxc_large_take(struct kx_producer *p, uint32_t bytes);
 void kxc_large_free(struct kx_producer *p, uint32_t large);
+/* For a batch that does not fit a datagram any more. NONE: too many of them are on their way. */
+uint32_t kxc_split_take(struct kx_producer *p, uint32_t slot);
+static inline uint32_t part_ref(const struct kx_producer *p, uint32_t large, uint32_t part)
+{
+	return REF_LARGE | p->index << 24 | large << PART_BITS | part;
+}
 uint32_t kxc_large_part_bytes(const struct channel *ch);
 
 /* ---- producer.c */
+/* The datagram size of a channel has changed. */
+void kxc_client_resized(struct kx_client *c);
 void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns);
 void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns);
 /* Another identity follows: sequences begin at 0, once it is known what became of those that were sent. */

@@ -292,10 +292,12 @@ struct kx_client_info {
 	uint32_t producer_epoch;
 	uint32_t config_generation;
 	uint16_t base_port, lcore_count, first_lcore;
-	uint16_t datagram_bytes; /**< largest KXP frame on the first channel */
+	uint16_t datagram_bytes; /**< largest KXP frame on the first channel now: grows as probes of the path
+				    are answered */
 	uint32_t idle_timeout_ms, heartbeat_ms;
 	uint8_t durability; /**< highest level of any topic */
 	bool connected;
+	uint16_t datagram_most_bytes; /**< that it can become */
 	bool taken_over; /**< producer_id is that of kx_client_opts; false when that was 0 or is not known any
 			    more */
 };
@@ -324,6 +326,8 @@ struct kx_client_stats {
 	uint64_t repaired_holes;     /**< holes that closed */
 	uint64_t trimmed_messages;   /**< offsets skipped because the broker no longer had them */
 	uint64_t path_changes;	     /**< PATH_CHALLENGEs answered: the broker saw our address change */
+	uint64_t mtu_probes;	     /**< frames sent to find out what the path carries */
+	uint64_t mtu_falls;	     /**< times that it carried less than before */
 	uint64_t rtt_ns, rtt_min_ns; /**< smoothed, smallest; first channel; 0 before the first sample */
 };
 /** Sums over the channels. Thread: owner. */
@@ -457,7 +461,8 @@ enum kx_result kx_producer_send(
  * @param partition  index in the topic
  * @param values     out: first value, 8-byte aligned
  * @param stride_bytes  out: from one value to the next
- * @return as kx_producer_send(); KX_TOO_LARGE when count records do not fit one datagram (kx_producer_fit())
+ * @return as kx_producer_send(); KX_TOO_LARGE when count records do not fit the largest datagram of the
+ * session and slot_bytes. More than kx_producer_fit() go in fragments.
  * Thread: owner.
  */
 enum kx_result kx_producer_claim(struct kx_producer *producer, uint32_t partition, uint64_t stream_key,
@@ -467,8 +472,8 @@ enum kx_result kx_producer_claim(struct kx_producer *producer, uint32_t partitio
 enum kx_result kx_producer_commit(struct kx_producer *producer, uint64_t user, uint64_t now_ns);
 /** Give a claim back unsent. Harmless without one. Thread: owner. */
 void kx_producer_cancel(struct kx_producer *producer);
-/** Plain records of value_bytes that fit one batch of one datagram now; 0 before it is ready. Thread: owner.
- */
+/** Plain records of value_bytes that fit one batch of one datagram now (at least 1 when a batch can hold it
+ * at all); changes with the size that the path is known to carry; 0 before it is ready. Thread: owner. */
 uint32_t kx_producer_fit(const struct kx_producer *producer, uint32_t value_bytes);
 /** Close the open batches, so that the next kx_hub_poll() sends them. Does not wait. Thread: owner. */
 void kx_producer_flush(struct kx_producer *producer, uint64_t now_ns);

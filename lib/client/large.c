@@ -22,6 +22,17 @@ uint32_t kxc_large_take(struct kx_producer *p, uint32_t bytes)
 	return i;
 }
 
+uint32_t kxc_split_take(struct kx_producer *p, uint32_t slot)
+{
+	for (uint32_t i = LARGE_MAX; i < LARGE_MAX + SPLIT_MAX; i++) {
+		if (p->larges[i].used)
+			continue;
+		p->larges[i] = (struct large){.slot = slot, .used = true};
+		return i;
+	}
+	return NONE;
+}
+
 void kxc_large_free(struct kx_producer *p, uint32_t large)
 {
 	p->larges[large].used = false;

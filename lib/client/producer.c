@@ -231,11 +231,41 @@ static bool take_partition(struct kx_producer *p, const struct kx_metadata_entry
 	return kx_map_put(&p->by_id, (uint64_t)e->partition + 1, e->index) == 0;
 }
 
-/* Room for a batch in a frame: also in one of a later session, which may be protected when this one is not.
- */
-static uint32_t batch_room(const struct kx_client *c)
+/* Room for a batch in a frame of `datagram_bytes`: also in one of a later session, which may be protected
+ * when this one is not. */
+static uint32_t batch_room(const struct kx_client *c, uint32_t datagram_bytes)
 {
-	return c->info.datagram_bytes - FRAME_HDR - (client_may_protect(c) ? KX_TAG_BYTES : 0);
+	return datagram_bytes - FRAME_HDR - (client_may_protect(c) ? KX_TAG_BYTES : 0);
+}
+
+static void take_sizes(struct kx_producer *p)
+{
+	const struct kx_client *c = p->client;
+
+	p->batch_limit = KX_MIN(p->opts.slot_bytes, batch_room(c, c->datagram_most)) & ~7u;
+	if (p->opts.batch_bytes != 0)
+		p->batch_limit = KX_MIN(p->batch_limit, p->opts.batch_bytes & ~7u);
+	p->batch_max = KX_MIN(p->batch_limit, batch_room(c, c->datagram_bytes) & ~7u);
+}
+
+void kxc_client_resized(struct kx_client *c)
+{
+	uint32_t now = UINT32_MAX, most = UINT32_MAX;
+
+	for (uint32_t i = 0; i < c->opts.channels_max; i++) {
+		const struct channel *ch = &c->channels[i];
+
+		if (ch->state != CH_OPEN)
+			continue;
+		now = KX_MIN(now, ch->datagram_bytes);
+		most = KX_MIN(most, ch->mtu.most);
+	}
+	c->datagram_bytes = now;
+	c->datagram_most = most;
+	c->info.datagram_bytes = c->channels[0].datagram_bytes;
+	for (uint32_t i = 0; i < c->opts.producers_max; i++)
+		if (c->producers[i] != NULL)
+			take_sizes(c->producers[i]);
 }
 
 void kxc_producer_resumed(struct kx_producer *p)
@@ -279,9 +309,7 @@ static void ready(struct kx_producer *p, const struct kx_metadata *m, uint64_t n
 	}
 	p->level = p->opts.level != 0 ? p->opts.level : m->durability;
 	p->max_message_bytes = m->max_message_bytes;
-	p->batch_max = KX_MIN(p->opts.slot_bytes, batch_room(p->client)) & ~7u;
-	if (p->opts.batch_bytes != 0)
-		p->batch_max = KX_MIN(p->batch_max, p->opts.batch_bytes & ~7u);
+	take_sizes(p);
 	p->state = OPEN_RESUME;
 	resume(p, m, now_ns);
 }

@@ -6,8 +6,9 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 {
 	const struct kx_ack_range *ranges = (const struct kx_ack_range *)(r + 1);
 	uint64_t rtt_ns;
-	int n = kx_txwin_ack(
-		&ch->tx, r, ranges, now_ns, ch->large_unacked > 0 ? kxc_transmit_acked : NULL, ch, &rtt_ns);
+	int n = kx_txwin_ack(&ch->tx, r, ranges, now_ns,
+		ch->large_unacked > 0 || kx_unlikely(ch->mtu.rounds > 0) ? kxc_transmit_acked : NULL, ch,
+		&rtt_ns);
 
 	if (kx_unlikely(n < 0))
 		return;
@@ -63,7 +64,7 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 	}
 }
 
-static void nak(struct channel *ch, const struct kx_frame_view *v)
+static void nak(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const struct kx_nak *b = (const struct kx_nak *)v->body;
 	const struct kx_nak_entry *e = (const struct kx_nak_entry *)(b + 1);
@@ -78,6 +79,7 @@ static void nak(struct channel *ch, const struct kx_frame_view *v)
 			ch->client->stats.naks_received++;
 			kx_cc_lost(&ch->cc, 1);
 			kxc_transmit_retx_push(ch, ref);
+			kxc_mtu_lost(ch, pkt_no, ref, now_ns);
 		}
 	}
 }
@@ -199,6 +201,7 @@ static void path_challenge(struct channel *ch, const struct kx_path_token *b, ui
 	*(struct kx_path_token *)o.body = *b;
 	kxc_channel_send(ch, &o, sizeof(*b), now_ns);
 	kx_rtt_init(&ch->rtt);
+	kxc_mtu_restart(ch, now_ns);
 	ch->client->stats.path_changes++;
 }
 
@@ -222,7 +225,7 @@ void kxc_receive_frame(
 		heartbeat(ch, v, now_ns);
 		break;
 	case KX_NAK:
-		nak(ch, v);
+		nak(ch, v, now_ns);
 		break;
 	case KX_SUBSCRIBED:
 		kxc_sub_subscribed(ch, (const struct kx_subscribed *)v->body, now_ns);
@@ -244,6 +247,9 @@ void kxc_receive_frame(
 		return;
 	case KX_PATH_CHALLENGE:
 		path_challenge(ch, (const struct kx_path_token *)v->body, now_ns);
+		break;
+	case KX_MTU_PROBED:
+		kxc_mtu_probed(ch, v, now_ns);
 		break;
 	case KX_METADATA:
 	case KX_TOPICS:

@@ -4,6 +4,7 @@
 
 #define NAK_BACKOFF_MAX (100 * MS)
 #define RTT_GUESS	(2 * MS)
+#define NAKS_IN_VAIN	3
 #define FULL_BURSTS	32 /* received in a row: longer than any queue before us */
 
 /* Announce the credit of s at the latest at due_ns. */
@@ -259,8 +260,19 @@ static void start_round(struct sub *s, uint64_t now_ns)
 	s->nak_tries++;
 }
 
+static unsigned int entries_max(const struct channel *ch)
+{
+	uint32_t room = channel_room(ch) - (uint32_t)sizeof(struct kx_nak);
+
+	return KX_MIN(room / (uint32_t)sizeof(struct kx_nak_entry), KX_ENTRIES_MAX);
+}
+
 static void name_again(struct sub *s, struct entries *e, uint64_t now_ns)
 {
+	if (s->nak_tries >= NAKS_IN_VAIN && s->ch->last_rx_ns > s->round_ns) {
+		kxc_mtu_deaf(s->ch, now_ns);
+		e->max = KX_MIN(e->max, KX_MAX(entries_max(s->ch), e->n));
+	}
 	s->timed_ns = 0; /* an answer could be to either */
 	s->round_at = name_holes(s, e, s->round_at, s->round_end);
 	if (s->round_at >= s->round_end || e->n < e->max)
@@ -302,13 +314,6 @@ static void name_due(struct sub *s, struct entries *e, uint64_t now_ns)
 	s->nak_pkt = s->ch->rx.largest_pkt;
 	s->late_seen = false;
 	kxc_credit_due(s, now_ns); /* where we are, beside what is missing */
-}
-
-static unsigned int entries_max(const struct channel *ch)
-{
-	uint32_t room = channel_room(ch) - (uint32_t)sizeof(struct kx_nak);
-
-	return KX_MIN(room / (uint32_t)sizeof(struct kx_nak_entry), KX_ENTRIES_MAX);
 }
 
 static unsigned int naks(struct channel *ch, uint64_t now_ns)

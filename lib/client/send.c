@@ -26,12 +26,19 @@ static enum kx_result part_usable(struct part *part, uint64_t now_ns)
 
 /* ---- claim and commit */
 
+static uint32_t fit(uint32_t batch_bytes, uint32_t value_bytes)
+{
+	if (batch_bytes <= KX_BATCH_HDR_BYTES)
+		return 0;
+	return (uint32_t)((batch_bytes - KX_BATCH_HDR_BYTES) /
+		(sizeof(struct kx_record_hdr) + kx_align8(value_bytes)));
+}
+
 uint32_t kx_producer_fit(const struct kx_producer *p, uint32_t value_bytes)
 {
-	if (p->state != OPEN_READY || p->batch_max <= KX_BATCH_HDR_BYTES)
+	if (p->state != OPEN_READY)
 		return 0;
-	return (uint32_t)((p->batch_max - KX_BATCH_HDR_BYTES) /
-		(sizeof(struct kx_record_hdr) + kx_align8(value_bytes)));
+	return KX_MAX(fit(p->batch_max, value_bytes), KX_MIN(fit(p->batch_limit, value_bytes), 1u));
 }
 
 enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint64_t stream_key,
@@ -49,7 +56,7 @@ enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint
 		return KX_UNKNOWN_PARTITION;
 	if (kx_unlikely(count == 0 || count > UINT16_MAX || values == NULL || stride_bytes == NULL))
 		return KX_BAD_ARGUMENT;
-	if (kx_unlikely(value_bytes > p->max_message_bytes || count > kx_producer_fit(p, value_bytes)))
+	if (kx_unlikely(value_bytes > p->max_message_bytes || count > fit(p->batch_limit, value_bytes)))
 		return KX_TOO_LARGE;
 	part = &p->parts[partition];
 	if (kx_unlikely(part->ch == NULL || part->failed != 0)) {
@@ -60,7 +67,7 @@ enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint
 	slot = kxc_slot_take(p);
 	if (kx_unlikely(slot == NONE))
 		return KX_BACK_PRESSURED;
-	kx_batch_begin(&p->claim_w, slot_data(p, slot), p->batch_max, part->id, 0, 0, 0, stream_key);
+	kx_batch_begin(&p->claim_w, slot_data(p, slot), p->batch_limit, part->id, 0, 0, 0, stream_key);
 	*values = kx_batch_claim(&p->claim_w, value_bytes);
 	for (uint32_t i = 1; i < count; i++)
 		(void)kx_batch_claim(&p->claim_w, value_bytes);
@@ -168,14 +175,15 @@ void kx_producer_flush(struct kx_producer *p, uint64_t now_ns)
 	p->open_head = p->open_tail = NULL;
 }
 
-static enum kx_result open_batch(struct part *part, uint64_t stream_key, uint64_t user, uint64_t now_ns)
+static enum kx_result open_batch(
+	struct part *part, uint32_t max_bytes, uint64_t stream_key, uint64_t user, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 	uint32_t slot = kxc_slot_take(p);
 
 	if (kx_unlikely(slot == NONE))
 		return KX_BACK_PRESSURED;
-	kx_batch_begin(&part->w, slot_data(p, slot), p->batch_max, part->id, 0, 0, 0, stream_key);
+	kx_batch_begin(&part->w, slot_data(p, slot), max_bytes, part->id, 0, 0, 0, stream_key);
 	p->slots[slot].user = user;
 	part->open_slot = slot;
 	part->open_ns = now_ns;
@@ -276,10 +284,11 @@ static enum kx_result send_to(struct part *part, const struct kx_message *m, uin
 {
 	struct kx_producer *p = part->producer;
 	enum kx_result r = part_usable(part, now_ns);
+	uint64_t bytes = KX_BATCH_HDR_BYTES + record_bytes(m);
 
 	if (kx_unlikely(r != KX_OK))
 		return r;
-	if (kx_unlikely(KX_BATCH_HDR_BYTES + record_bytes(m) > p->batch_max))
+	if (kx_unlikely(bytes > p->batch_limit))
 		return send_large(part, m, now_ns);
 	if (!joins(part, m)) {
 		kxc_part_close_batch(part, now_ns);
@@ -290,7 +299,9 @@ static enum kx_result send_to(struct part *part, const struct kx_message *m, uin
 				return r;
 			kxc_part_close_batch(part, now_ns);
 		}
-		r = open_batch(part, batch_key(m), m->user, now_ns);
+		/* alone, and in fragments, when the path is not known to carry it */
+		r = open_batch(part, bytes > p->batch_max ? (uint32_t)bytes : p->batch_max, batch_key(m),
+			m->user, now_ns);
 		if (kx_unlikely(r != KX_OK))
 			return r;
 		(void)add_record(&part->w, m); /* record_bytes() said that it fits */

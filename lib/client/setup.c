@@ -173,7 +173,7 @@ static void take_info(struct kx_client *c, const struct kx_accept *b)
 		.base_port = b->base_port,
 		.lcore_count = b->lcore_count,
 		.first_lcore = b->lcore_index,
-		.datagram_bytes = b->datagram_bytes,
+		.datagram_most_bytes = b->datagram_bytes,
 		.idle_timeout_ms = b->idle_timeout_ms,
 		.heartbeat_ms = b->heartbeat_ms,
 		.durability = b->durability,
@@ -281,13 +281,13 @@ static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t no
 		take_identity(c, b, now_ns);
 	forget_nonce(ch);
 	ch->lcore = b->lcore_index;
-	ch->datagram_bytes = KX_MIN(b->datagram_bytes, ch->path.datagram_bytes);
 	ch->limit_pkt = b->limit_pkt;
 	ch->limit_bytes = b->limit_bytes;
 	ch->heartbeat_ns = KX_MAX(b->heartbeat_ms, 1u) * MS;
 	ch->idle_ns = KX_MAX(b->idle_timeout_ms, 10u) * MS;
 	c->stats.connects++;
 	kxc_channel_opened(ch, now_ns);
+	kxc_mtu_open(ch, KX_MIN(b->datagram_bytes, ch->path.datagram_bytes), now_ns);
 	if (first)
 		kxc_client_connected(c, now_ns);
 }

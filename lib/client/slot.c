@@ -76,7 +76,8 @@ void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w,
 	kxc_part_list_send(part);
 }
 
-void kxc_part_requeue(struct part *part)
+/* A split batch becomes whole again only in another session: this broker may have parts of it. */
+static void queue_again(struct part *part, bool same_session)
 {
 	struct kx_producer *p = part->producer;
 
@@ -84,14 +85,28 @@ void kxc_part_requeue(struct part *part)
 		struct slot *s = &p->slots[i];
 
 		s->state = SLOT_QUEUED;
-		s->counted = false;
+		s->counted = s->counted && same_session;
 		if (s->large != NONE)
 			p->larges[s->large].sent_parts = p->larges[s->large].again = 0;
+		if (!same_session && s->large != NONE && s->large >= LARGE_MAX) {
+			kxc_large_free(p, s->large);
+			s->large = NONE;
+		}
 	}
 	part->unsent = part->head;
 	part->stalls = 0;
 	if (part->unsent != NONE)
 		kxc_part_list_send(part);
+}
+
+void kxc_part_requeue(struct part *part)
+{
+	queue_again(part, false);
+}
+
+void kxc_part_send_again(struct part *part)
+{
+	queue_again(part, true);
 }
 
 static void complete(

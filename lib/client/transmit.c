@@ -20,6 +20,37 @@ void kxc_transmit_acked(void *channel, uint64_t pkt_no, uint32_t ref)
 	(void)pkt_no;
 	if ((ref & REF_LARGE) != 0 && ch->large_unacked > 0)
 		ch->large_unacked--;
+	if (kx_unlikely(ch->mtu.rounds > 0))
+		kxc_mtu_acked(ch, ref);
+}
+
+uint32_t kxc_transmit_bytes(const struct channel *ch, uint32_t ref)
+{
+	const struct kx_producer *p = ch->client->producers[ref >> 24 & 0x7f];
+	uint32_t low = ref & 0xffffff, body;
+
+	if (p == NULL || p->slots == NULL || ((ref & REF_LARGE) == 0 && low >= p->opts.send_slots))
+		return 0;
+	body = ref & REF_LARGE ? p->larges[low >> PART_BITS].part_bytes + (uint32_t)sizeof(struct kx_frag)
+			       : p->slots[low].bytes;
+	return FRAME_HDR + body + ch->tag_bytes;
+}
+
+void kxc_transmit_again(struct channel *ch)
+{
+	struct kx_client *c = ch->client;
+	uint32_t ref;
+
+	while (kx_txwin_take(&ch->tx, ch->tx.floor_pkt, &ref))
+		;
+	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
+	for (uint32_t i = 0; i < c->opts.producers_max; i++) {
+		struct kx_producer *p = c->producers[i];
+
+		for (uint32_t k = 0; p != NULL && p->slots != NULL && k < p->part_count; k++)
+			if (p->parts[k].ch == ch && !p->parts[k].resume)
+				kxc_part_send_again(&p->parts[k]);
+	}
 }
 
 /* A numbered, repairable frame. */
@@ -64,8 +95,7 @@ static enum sent send_part(
 	const uint8_t *data = slot_data(p, l->slot) + from;
 	struct out o;
 
-	if (begin(ch, KX_PRODUCE_FRAG, body_bytes, REF_LARGE | p->index << 24 | large << 18 | part, now_ns,
-		    &o) == NULL)
+	if (begin(ch, KX_PRODUCE_FRAG, body_bytes, part_ref(p, large, part), now_ns, &o) == NULL)
 		return SENT_LATER;
 	*(struct kx_frag *)o.body = (struct kx_frag){.partition = p->parts[s->part].id,
 		.batch_bytes = s->bytes,
@@ -94,12 +124,12 @@ static enum sent send_again(struct channel *ch, uint32_t ref, uint64_t now_ns)
 	if (p == NULL || p->slots == NULL) /* it was closed: what it had sent is given up */
 		return SENT_NOTHING;
 	if (ref & REF_LARGE) {
-		const struct large *l = &p->larges[low >> 18];
-		uint32_t part = low & 0x3ffff;
+		const struct large *l = &p->larges[low >> PART_BITS];
+		uint32_t part = low & ((1u << PART_BITS) - 1);
 
 		if (!l->used || part >= l->sent_parts || p->parts[p->slots[l->slot].part].ch != ch)
 			return SENT_NOTHING;
-		return send_part(ch, p, low >> 18, part, now_ns);
+		return send_part(ch, p, low >> PART_BITS, part, now_ns);
 	}
 	return slot_repairable(ch, p, low) ? send_slot(ch, p, low, now_ns) : SENT_NOTHING;
 }
@@ -196,6 +226,11 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 	}
 	if (kx_unlikely(!pace_allows(ch, now_ns)))
 		return SENT_PACED;
+	if (kx_unlikely(s->large == NONE && s->bytes > channel_room(ch))) {
+		s->large = kxc_split_take(p, part->unsent);
+		if (s->large == NONE)
+			return SENT_BLOCKED;
+	}
 	if (kx_likely(s->large == NONE)) {
 		sent = send_slot(ch, p, part->unsent, now_ns);
 	} else {

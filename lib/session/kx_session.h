@@ -36,6 +36,11 @@ static inline bool kx_addr_is_v4(const struct kx_addr *a)
 {
 	return a->ip64[0] == 0 && a->ip[8] == 0 && a->ip[9] == 0 && a->ip[10] == 0xff && a->ip[11] == 0xff;
 }
+/** Largest KXP frame towards it before anything is known of the path. */
+static inline uint16_t kx_addr_datagram_base(const struct kx_addr *a)
+{
+	return kx_addr_is_v4(a) ? KX_DATAGRAM_DEFAULT_V4 : KX_DATAGRAM_DEFAULT_V6;
+}
 /** Parse "1.2.3.4", "1.2.3.4:9000", "fd00::1", "[fd00::1]:9000". @return 0 or -EINVAL. Any thread. */
 int kx_addr_parse(const char *text, uint16_t default_port, struct kx_addr *out);
 #define KX_ADDR_TEXT_BYTES 56

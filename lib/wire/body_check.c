@@ -190,6 +190,16 @@ enum kx_drop wire_check_produce_refused(const struct kx_frame_view *v, enum kx_s
 	return KX_DROP_NONE;
 }
 
+enum kx_drop wire_check_mtu(const struct kx_frame_view *v, enum kx_side from)
+{
+	const struct kx_mtu *b = (const struct kx_mtu *)v->body;
+
+	(void)from; /* `size` was compared with the frame */
+	FIELD_IF(b->proven_bytes < KX_DATAGRAM_MIN_BYTES || b->proven_bytes > KX_FRAME_MAX_BYTES);
+	FIELD_IF(b->zero != 0 || !padding_ok(v, sizeof(*b)));
+	return KX_DROP_NONE;
+}
+
 enum kx_drop wire_check_resume(const struct kx_frame_view *v, enum kx_side from)
 {
 	const struct kx_resume *b = (const struct kx_resume *)v->body;

@@ -18,6 +18,7 @@ struct wire_rule {
 	bool exact;   /* the body is body_min bytes, no more */
 	bool padded;  /* the frame is KX_HELLO_BYTES */
 	bool handle;  /* the header names a subscription */
+	bool sized;   /* the body begins with the frame's size */
 	uint8_t from; /* bit (1 << enum kx_side); 0 for unknown types */
 	uint8_t numbers;
 };
@@ -68,6 +69,8 @@ static const struct wire_rule rules[] = {
 		.from = B},
 	[KX_PATH_CHALLENGE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = B},
 	[KX_PATH_RESPONSE] = {NULL, sizeof(struct kx_path_token), .exact = true, .from = C},
+	[KX_MTU_PROBE] = {wire_check_mtu, sizeof(struct kx_mtu), .sized = true, .from = C},
+	[KX_MTU_PROBED] = {wire_check_mtu, sizeof(struct kx_mtu), .sized = true, .from = B},
 };
 
 #undef C
@@ -154,6 +157,8 @@ static KX_ALWAYS_INLINE enum kx_drop check_frame(
 	*view = (struct kx_frame_view){.hdr = h, .body = data + head, .body_bytes = (uint32_t)(bytes - head)};
 	if (kx_likely(h->type == KX_PRODUCE || h->type == KX_DELIVER))
 		return wire_check_batches(view);
+	if (kx_unlikely(rule->sized) && wire_load16(view->body) != bytes + (opened ? KX_TAG_BYTES : 0))
+		return KX_DROP_FRAME_FIELD;
 	return rule->check ? rule->check(view, from) : KX_DROP_NONE;
 }
 

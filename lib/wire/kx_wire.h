@@ -80,11 +80,11 @@ enum kx_frame_type {
 	KX_RESUMED = 0x31,	   /**< B  per partition how far it is stored, or that it is lost */
 	KX_PATH_CHALLENGE = 0x34,  /**< B  a session's frame came from a new address: prove it */
 	KX_PATH_RESPONSE = 0x35,   /**< C  the token of PATH_CHALLENGE, from there */
-				   /* 0x36 MTU_PROBE, 0x37 MTU_PROBED are reserved (doc/protocol.md) */
+	KX_MTU_PROBE = 0x36,	   /**< C  as large as what it asks for: does a frame of this size pass? */
+	KX_MTU_PROBED = 0x37,	   /**< B  it does: of the same size */
 };
 
-/* ---- frame header: 32 bytes
- * -------------------------------------------------------------------------------- */
+/* ---- frame header: 32 bytes */
 
 #define KX_FLAG_MAC	  0x01 /**< protected: a tag trails the frame */
 #define KX_FLAG_AEAD	  0x02 /**< protected: the same, and the body is encrypted; never both */
@@ -118,8 +118,7 @@ struct kx_ext {
 	uint32_t value;
 };
 
-/* ---- bodies
- * ------------------------------------------------------------------------------------------------ */
+/* ---- bodies */
 
 /** HELLO: 32 header + 32, zero-padded to KX_HELLO_BYTES. */
 struct kx_hello {
@@ -243,8 +242,15 @@ struct kx_path_token {
 	uint8_t token[KX_PATH_TOKEN_BYTES]; /**< opaque to clients */
 };
 
-/** What the sender of this frame has received, and what it grants. In RX_ACK, COMMIT_ACK, CREDIT, HEARTBEAT.
- */
+/** MTU_PROBE and MTU_PROBED; zeros follow, up to the frame's end. */
+struct kx_mtu {
+	uint16_t size;	       /**< bytes of this whole frame, the tag of a protected one included */
+	uint16_t proven_bytes; /**< client: largest frame it knows to pass both ways; broker: largest that it
+				  sends now */
+	uint32_t zero;
+};
+
+/** What the sender of this frame has received, and what it grants: RX_ACK, COMMIT_ACK, CREDIT, HEARTBEAT. */
 struct kx_receipt {
 	uint64_t next_pkt;     /**< every pkt_no below is received or closed by a floor */
 	uint64_t largest_pkt;  /**< highest received; 0 for none */
@@ -266,8 +272,7 @@ enum kx_blocked {
 };
 #define KX_ACK_RANGES_MAX  32
 #define KX_ACK_WINDOW_PKTS 4096 /**< a receiver tells [next_pkt, next_pkt + this) apart; KX_RXWIN_PKTS */
-/** Received above next_pkt: [next_pkt + start, next_pkt + start + count). Ascending, disjoint, not adjacent.
- */
+/** Received above next_pkt: [next_pkt + start, next_pkt + start + count). Ascending, not adjacent. */
 struct kx_ack_range {
 	uint32_t start;
 	uint32_t count;
@@ -291,8 +296,7 @@ struct kx_credit_entry {
 	uint64_t done_offset; /**< the application is done with everything below; <= next_offset, never falls.
 				 A log that blocks frees what all its consumers are done with */
 };
-/** HEARTBEAT of a broker: for each subscription not yet acknowledged up to its end. Clients send no entries.
- */
+/** HEARTBEAT of a broker: each subscription not yet acknowledged up to its end. Clients send no entries. */
 struct kx_heartbeat_entry {
 	uint32_t sub_id;
 	uint32_t log_epoch;
@@ -436,8 +440,7 @@ struct kx_resumed_entry {
 	uint64_t next_offset; /**< OK: one beyond the last of them. LOST: offsets from here on are gone */
 };
 #define KX_PART_MIN_BYTES 512u
-/** PRODUCE_FRAG and DELIVER_FRAG: `frag_bytes` = rest of the frame, part of the batch (header and records).
- */
+/** PRODUCE_FRAG and DELIVER_FRAG: `frag_bytes` = rest of the frame, part of the batch with its header. */
 struct kx_frag {
 	uint32_t partition;
 	uint32_t batch_bytes; /**< of the whole batch */
@@ -449,8 +452,7 @@ struct kx_frag {
 				 multiple of it */
 };
 
-/* ---- record batch: 72-byte header, then records -----------------------------------------------------------
- */
+/* ---- record batch: 72-byte header, then records */
 
 #define KX_BATCH_FORMAT		1
 #define KX_BATCH_ATTRS_ACCEPTED 0
@@ -501,6 +503,7 @@ _Static_assert(sizeof(struct kx_cookie) == 80, "cookie");
 _Static_assert(sizeof(struct kx_auth) == 256, "auth");
 _Static_assert(sizeof(struct kx_accept) == 208, "accept");
 _Static_assert(sizeof(struct kx_path_token) == 32, "path token");
+_Static_assert(sizeof(struct kx_mtu) == 8, "mtu");
 _Static_assert(sizeof(struct kx_receipt) == 40, "receipt");
 _Static_assert(sizeof(struct kx_commit_entry) == 32, "commit entry");
 _Static_assert(sizeof(struct kx_credit_entry) == 32, "credit entry");
@@ -522,8 +525,7 @@ _Static_assert(offsetof(struct kx_batch_hdr, batch_bytes) == KX_BATCH_DATA_FROM,
 _Static_assert(sizeof(struct kx_record_hdr) == 8, "record header");
 _Static_assert(sizeof(struct kx_frame_hdr) + sizeof(struct kx_accept) <= KX_HELLO_BYTES, "no amplification");
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------- */
+/* ---- reading */
 
 /** Who sent the frame under check: each side takes only the types the other may send. */
 enum kx_side { KX_FROM_CLIENT, KX_FROM_BROKER };
@@ -625,8 +627,7 @@ struct kx_header_view {
 /** Header `index` (0..header_count-1) of a checked record. @return false beyond the last. */
 bool kx_record_header(const struct kx_record *r, unsigned int index, struct kx_header_view *out);
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------- */
+/* ---- writing */
 
 /** Start a frame at `data`: header with check still 0. @return first byte of the body. */
 uint8_t *kx_frame_begin(uint8_t *data, enum kx_frame_type type, uint64_t conn_id, uint64_t pkt_no,

@@ -52,6 +52,8 @@ static const char *const type_names[] = {
 	NAME(RESUMED),
 	NAME(PATH_CHALLENGE),
 	NAME(PATH_RESPONSE),
+	NAME(MTU_PROBE),
+	NAME(MTU_PROBED),
 };
 #undef NAME
 

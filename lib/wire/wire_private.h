@@ -112,6 +112,7 @@ enum kx_drop wire_check_unsubscribe(const struct kx_frame_view *v, enum kx_side 
 enum kx_drop wire_check_notice(const struct kx_frame_view *v, enum kx_side from);
 enum kx_drop wire_check_not_owner(const struct kx_frame_view *v, enum kx_side from);
 enum kx_drop wire_check_produce_refused(const struct kx_frame_view *v, enum kx_side from);
+enum kx_drop wire_check_mtu(const struct kx_frame_view *v, enum kx_side from);
 enum kx_drop wire_check_resume(const struct kx_frame_view *v, enum kx_side from);
 enum kx_drop wire_check_resumed(const struct kx_frame_view *v, enum kx_side from);
 enum kx_drop wire_check_rx_ack(const struct kx_frame_view *v, enum kx_side from);

@@ -79,8 +79,10 @@ static unsigned int rig_room(void *ctx)
 
 static int rig_path_of(void *ctx, const struct kx_frame *f, struct kx_path *path)
 {
-	(void)ctx;
-	*path = (struct kx_path){.remote = f->remote, .datagram_bytes = KX_DATAGRAM_DEFAULT_V4};
+	const struct rig *r = ctx;
+
+	*path = (struct kx_path){.remote = f->remote,
+		.datagram_bytes = r->datagram_bytes != 0 ? r->datagram_bytes : KX_DATAGRAM_DEFAULT_V4};
 	return 0;
 }
 
@@ -282,7 +284,7 @@ enum kx_drop rig_auth(
 	memcpy(auth->client_nonce, cookie->client_nonce, KX_NONCE_BYTES);
 	memcpy(auth->cookie, cookie->cookie, KX_COOKIE_BYTES);
 	memcpy(auth->broker_nonce, cookie->broker_nonce, KX_NONCE_BYTES);
-	auth->datagram_bytes = KX_DATAGRAM_DEFAULT_V4;
+	auth->datagram_bytes = r->datagram_bytes != 0 ? r->datagram_bytes : KX_DATAGRAM_DEFAULT_V4;
 	kx_frame_seal(frame, sizeof(buf));
 	memcpy(s->auth_frame, frame, sizeof(buf));
 	rig_forget(r);

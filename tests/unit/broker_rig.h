@@ -26,6 +26,7 @@ struct rig {
 	struct kx_producer_ids *ids;
 	struct kx_fence *fence;
 	uint64_t now_ns;
+	uint16_t datagram_bytes; /* of its paths and clients; 0: 1372 */
 	unsigned int room;	 /* frames the port takes a turn */
 	unsigned int rx_buffers; /* received buffers the broker forwarded */
 	unsigned int no_buffers; /* the next allocations fail, and are charged as the worker does */

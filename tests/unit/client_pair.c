@@ -114,6 +114,7 @@ void pair_open(struct pair *p, const char *topic, uint64_t linger_ns)
 		.linger_ns = linger_ns,
 		.on_complete = pair_complete,
 		.user = &p->seen,
+		.slot_bytes = p->frame_bytes,
 		.large_bytes = 2 << 20};
 	struct kx_consumer_opts co = {.topic = topic,
 		.partition = KX_PARTITION_ALL,
@@ -121,6 +122,7 @@ void pair_open(struct pair *p, const char *topic, uint64_t linger_ns)
 		.on_batch = pair_batch,
 		.window_bytes = p->window_bytes,
 		.hold_frames = p->hold_frames,
+		.hold_bytes = p->frame_bytes,
 		.user = &p->seen};
 
 	p->pc = pair_client(p->net, 0, &p->seen);

@@ -32,6 +32,7 @@ struct pair {
 	struct kx_producer *producer;
 	struct kx_consumer *consumer;
 	uint32_t window_bytes, hold_frames; /* of the consumer; 0: defaults */
+	uint32_t frame_bytes;		    /* that slots and held frames have room for; 0: defaults */
 };
 
 /* Who the clients are; NULL: nobody. */

@@ -87,6 +87,18 @@ static bool pass_link(struct net *net, struct flight *f)
 	return true;
 }
 
+static uint16_t datagram_bytes(const struct net *net)
+{
+	return net->datagram_bytes != 0 ? net->datagram_bytes : KX_DATAGRAM_DEFAULT_V4;
+}
+
+static bool carried(const struct net *net, const struct flight *f)
+{
+	uint32_t most = f->to.port < NET_PORT + NET_LCORES_MAX ? net->carries_up : net->carries_down;
+
+	return most == 0 || f->bytes <= most;
+}
+
 static void transmit(
 	struct net *net, const struct kx_addr *from, const struct kx_addr *to, uint8_t *data, uint32_t bytes)
 {
@@ -97,7 +109,7 @@ static void transmit(
 		net->lost++;
 		return;
 	}
-	if (chance(net, net->loss) || !pass_link(net, &f)) {
+	if (!carried(net, &f) || chance(net, net->loss) || !pass_link(net, &f)) {
 		net->lost++;
 		return;
 	}
@@ -192,7 +204,7 @@ static void node_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path
 {
 	struct node *n = ctx;
 
-	assert_true(bytes <= KX_DATAGRAM_DEFAULT_V4);
+	assert_true(bytes <= datagram_bytes(n->net) && bytes <= path->datagram_bytes);
 	transmit(n->net, &n->addr, &path->remote, buf, bytes);
 	free(buf);
 	for (uint32_t i = 0; i < n->net->lcore_count; i++)
@@ -215,8 +227,9 @@ static unsigned int node_room(void *ctx)
 
 static int node_path_to(void *ctx, const struct kx_addr *remote, struct kx_path *path)
 {
-	(void)ctx;
-	*path = (struct kx_path){.remote = *remote, .datagram_bytes = KX_DATAGRAM_DEFAULT_V4};
+	const struct node *n = ctx;
+
+	*path = (struct kx_path){.remote = *remote, .datagram_bytes = datagram_bytes(n->net)};
 	return 0;
 }
 
@@ -262,7 +275,7 @@ static void brokers_up(struct net *net)
 			.transport = {&node_ops, &net->lcores[i]},
 			.log_memory = net->log_memory[i],
 			.log_memory_bytes = net->conf->memory.log_bytes,
-			.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
+			.datagram_max_bytes = datagram_bytes(net),
 			.rx_buffer_frames = 1024,
 			.offsets = net->offsets,
 			.ledger = &net->ledgers[i],
@@ -290,6 +303,12 @@ void net_restart_broker(struct net *net)
 {
 	brokers_down(net);
 	brokers_up(net);
+}
+
+void net_jumbo(struct net *net, uint16_t bytes)
+{
+	net->datagram_bytes = bytes;
+	net_restart_broker(net);
 }
 
 struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t seed)

@@ -45,6 +45,8 @@ struct net {
 	uint32_t loss, duplicate, reorder, corrupt;
 	uint32_t no_buffer; /* per mille of allocations */
 	uint64_t delay_ns, jitter_ns;
+	uint16_t datagram_bytes;	   /* that the transports can take; 0: 1372 */
+	uint32_t carries_up, carries_down; /* larger frames to brokers, to clients, are lost; 0: none */
 	struct link to_broker, to_client;
 	/* a program's say on each datagram: false loses it */
 	bool (*filter)(struct net *net, const struct flight *f, const struct kx_frame_hdr *h);
@@ -71,6 +73,8 @@ struct net {
 
 struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t seed);
 void net_free(struct net *net);
+/* Transports that take frames of so many bytes: brokers begin anew. */
+void net_jumbo(struct net *net, uint16_t datagram_bytes);
 /* The broker goes away without a word and comes back empty. */
 void net_restart_broker(struct net *net);
 /* 10 us of virtual time: deliver what is due, one turn of everybody. */

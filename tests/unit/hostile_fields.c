@@ -162,12 +162,18 @@ const struct hostile_field hostile_fields[] = {
 	{KX_RESUME, "entry zero", NEXT(kx_resume, kx_resume_entry, zero), 0, 0, FIELD},
 
 	{KX_PATH_RESPONSE, "token", BODY(kx_path_token, token), 0, U64, NONE},
+
+	{KX_MTU_PROBE, "size", BODY(kx_mtu, size), HOSTILE_PROBE, HOSTILE_PROBE, FIELD},
+	{KX_MTU_PROBE, "proven_bytes", BODY(kx_mtu, proven_bytes), KX_DATAGRAM_MIN_BYTES, KX_FRAME_MAX_BYTES,
+		FIELD},
+	{KX_MTU_PROBE, "zero", BODY(kx_mtu, zero), 0, 0, FIELD},
+	{KX_MTU_PROBE, "padding", HOSTILE_PROBE - 8, 8, 0, 0, FIELD},
 };
 const unsigned int hostile_field_count = KX_DIM(hostile_fields);
 
 const uint8_t hostile_types[] = {KX_HELLO, KX_AUTH, KX_CLOSE, KX_PING, KX_HEARTBEAT, KX_METADATA_REQ,
 	KX_TOPICS_REQ, KX_SUBSCRIBE, KX_UNSUBSCRIBE, KX_PRODUCE, KX_PRODUCE_FRAG, KX_RX_ACK, KX_NAK,
-	KX_CREDIT, KX_RESUME, KX_PATH_RESPONSE};
+	KX_CREDIT, KX_RESUME, KX_PATH_RESPONSE, KX_MTU_PROBE};
 const unsigned int hostile_type_count = KX_DIM(hostile_types);
 
 /* ---- valid frames */
@@ -286,6 +292,13 @@ static uint32_t build_resume(const struct rig_session *s, uint8_t *at)
 	return put(at, &b, sizeof(b));
 }
 
+static uint32_t build_probe(uint8_t *at)
+{
+	(void)put(at, &(struct kx_mtu){.size = HOSTILE_PROBE, .proven_bytes = KX_DATAGRAM_DEFAULT_V4},
+		sizeof(struct kx_mtu));
+	return HOSTILE_PROBE - sizeof(struct kx_frame_hdr);
+}
+
 static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
 {
 	switch (type) {
@@ -322,6 +335,8 @@ static uint32_t build_body(struct rig_session *s, uint8_t type, uint8_t *at)
 		return build_credit(at);
 	case KX_RESUME:
 		return build_resume(s, at);
+	case KX_MTU_PROBE:
+		return build_probe(at);
 	case KX_PATH_RESPONSE:
 		return put(at, &(struct kx_path_token){{1}}, sizeof(struct kx_path_token));
 	default:

@@ -16,6 +16,7 @@
 #define HOSTILE_FRAG_PART   1 /* partition of the fragments */
 #define HOSTILE_RECORDS	    3 /* produced and delivered before */
 
+#define HOSTILE_PROBE	 256
 #define HOSTILE_NEXT_PKT 3    /* after hostile_session() */
 #define HOSTILE_SESSION	 0xff /* instead of a type: every frame of a session */
 

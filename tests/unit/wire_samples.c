@@ -586,6 +586,26 @@ static size_t path_response(uint8_t *data)
 	return path(data, KX_PATH_RESPONSE);
 }
 
+static size_t mtu(uint8_t *data, enum kx_frame_type type)
+{
+	struct {
+		struct kx_mtu b;
+		uint8_t padding[1432];
+	} b = {.b = {.size = 1472, .proven_bytes = 1372}};
+
+	return whole(data, type, 0, &b, sizeof(b));
+}
+
+static size_t mtu_probe(uint8_t *data)
+{
+	return mtu(data, KX_MTU_PROBE);
+}
+
+static size_t mtu_probed(uint8_t *data)
+{
+	return mtu(data, KX_MTU_PROBED);
+}
+
 #define CLIENT(type, fn)                                                                                     \
 	{                                                                                                    \
 #fn, KX_FROM_CLIENT, KX_##type, fn                                                           \
@@ -640,6 +660,8 @@ const struct wire_sample wire_samples[] = {
 	BROKER(RESUMED, resumed),
 	BROKER(PATH_CHALLENGE, path_challenge),
 	CLIENT(PATH_RESPONSE, path_response),
+	CLIENT(MTU_PROBE, mtu_probe),
+	BROKER(MTU_PROBED, mtu_probed),
 };
 const unsigned int wire_sample_count = KX_DIM(wire_samples);
 

@@ -139,6 +139,7 @@ TYPES = {
     'NOTICE': 0x18, 'NOT_OWNER': 0x19, 'PRODUCE_REFUSED': 0x1A, 'PRODUCE': 0x20, 'DELIVER': 0x21,
     'PRODUCE_FRAG': 0x22, 'DELIVER_FRAG': 0x23, 'RX_ACK': 0x28, 'COMMIT_ACK': 0x29, 'NAK': 0x2A, 'CREDIT': 0x2B,
     'RESUME': 0x30, 'RESUMED': 0x31, 'PATH_CHALLENGE': 0x34, 'PATH_RESPONSE': 0x35,
+    'MTU_PROBE': 0x36, 'MTU_PROBED': 0x37,
 }
 CONN = 0x1122334455667788
 PKT = 1000
@@ -336,6 +337,8 @@ def vectors():
         struct.pack('<IIQQ', *entry) for entry in ((6, 0, 4017, 70017), (7, 18, 0, 0), (8, 19, 0, 0)))))
     add('path_challenge', BROKER, 'PATH_CHALLENGE', frame('PATH_CHALLENGE', run(0x60, 32)))
     add('path_response', CLIENT, 'PATH_RESPONSE', frame('PATH_RESPONSE', run(0x60, 32)))
+    add('mtu_probe', CLIENT, 'MTU_PROBE of 1472 bytes', frame('MTU_PROBE', pad(struct.pack('<HHI', 1472, 1372, 0), 1440)))
+    add('mtu_probed', BROKER, 'MTU_PROBED, as large', frame('MTU_PROBED', pad(struct.pack('<HHI', 1472, 1372, 0), 1440)))
     return out
 
 

@@ -21,6 +21,7 @@ local TYPES = {
   [0x1a] = "PRODUCE_REFUSED", [0x20] = "PRODUCE", [0x21] = "DELIVER", [0x22] = "PRODUCE_FRAG",
   [0x23] = "DELIVER_FRAG", [0x28] = "RX_ACK", [0x29] = "COMMIT_ACK", [0x2a] = "NAK", [0x2b] = "CREDIT",
   [0x30] = "RESUME", [0x31] = "RESUMED", [0x34] = "PATH_CHALLENGE", [0x35] = "PATH_RESPONSE",
+  [0x36] = "MTU_PROBE", [0x37] = "MTU_PROBED",
 }
 
 local ENUMS = {
@@ -61,6 +62,7 @@ local STRUCTS = {
   ack_range = "start:u32 count:u32",
   commit_entry = "partition:u32 level:u8=durability zero:z3 log_epoch:u32 producer_epoch:u32 next_seq:u64 next_offset:u64",
   path_token = "token:b32",
+  mtu = "size:u16 proven_bytes:u16 zero:z4",
   credit_entry = "sub_id:u32 zero:z4 next_offset:u64 limit_bytes:u64 done_offset:u64",
   heartbeat_entry = "sub_id:u32 log_epoch:u32 sent_offset:u64",
   nak = "entry_count:u32 zero:z4",
@@ -125,6 +127,8 @@ local BODIES = {
   RESUMED = {"resumed", entries = "resumed_entry", count = "entry_count"},
   PATH_CHALLENGE = {"path_token"},
   PATH_RESPONSE = {"path_token"},
+  MTU_PROBE = {"mtu", padded = true},
+  MTU_PROBED = {"mtu", padded = true},
 }
 
 -- ---- fields
