@@ -286,6 +286,7 @@ static void add_client_stats(struct pg_load *l, struct kx_client *client, uint64
 	l->run->result.retransmitted_frames += s.retransmits;
 	l->run->result.naks += s.naks_received + s.naks_sent;
 	l->run->result.congestions += s.congestions;
+	l->run->result.blocked_turns += s.blocked_turns;
 }
 
 static void settle(struct pg_load *l)

@@ -174,6 +174,9 @@ void pg_result_print(const struct pg_result *r, FILE *out)
 		"\n  sent %" PRIu64 ", received %" PRIu64 ": lost %" PRIu64 ", duplicated %" PRIu64
 		", reordered %" PRIu64 ", corrupt %" PRIu64 ", late %" PRIu64 "\n",
 		r->total_sent, r->total_received, r->lost, r->duplicated, r->reordered, r->corrupt, r->late);
+	if (r->blocked_turns > 0)
+		fprintf(out, "  throttled: messages waited for credit in %" PRIu64 " turns\n",
+			r->blocked_turns);
 	if (r->foreign + r->failed + r->retransmitted_frames + r->naks > 0)
 		fprintf(out,
 			"  foreign %" PRIu64 ", failed %" PRIu64 ", frames sent again %" PRIu64
@@ -278,6 +281,7 @@ static void json_books(const struct pg_result *r, struct pg_json *j)
 	pg_json_u64(j, "retransmitted_frames", r->retransmitted_frames);
 	pg_json_u64(j, "naked_packets", r->naks);
 	pg_json_u64(j, "congestions", r->congestions);
+	pg_json_u64(j, "blocked_turns", r->blocked_turns);
 	pg_json_u64(j, "max_loop_gap_ns", r->max_gap_ns);
 	pg_json_u64(j, "loop_gaps_over_1ms", r->gaps_over_1ms);
 }

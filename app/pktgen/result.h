@@ -41,6 +41,7 @@ struct pg_result {
 	uint64_t foreign; /**< messages of others on the topic, or frames that are not ours */
 	uint64_t failed;  /**< messages completed with an error */
 	uint64_t retransmitted_frames, naks, congestions;
+	uint64_t blocked_turns; /**< turns in which messages waited for credit: throttled */
 	struct kx_hist *latency, *ack, *lag, *idle; /**< NULL: not measured in this mode */
 	struct pg_summary residence;
 	uint64_t max_gap_ns, gaps_over_1ms; /**< of the loop, measured time */
