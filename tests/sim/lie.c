@@ -246,7 +246,7 @@ static void lie_nak(struct raw *r)
 			: b.e[i].first + pick(s, 1 << 20);
 		if (chance(s, 100)) {
 			b.e[i].kind = KX_NAK_BYTES;
-			b.e[i].last = pick(s, 100) * 8 | (101 + pick(s, 100)) * 8 << 32;
+			b.e[i].last = pick(s, 20000) * 8 | (20001 + pick(s, 100)) * 8 << 32;
 		}
 	}
 	raw_frame(r, KX_NAK, &b, (uint32_t)(sizeof(b.n) + b.n.entry_count * sizeof(b.e[0])));

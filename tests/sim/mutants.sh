@@ -148,7 +148,7 @@ for name in "${names[@]}"; do
     grep -E 'error|warning' "$work/build.log" | head -n 20 | sed 's/^/      | /'
     broken=1
   fi
-  (cd "$work/tree" && git apply -p1 -C1 -R "$patch") || exit 1
+  (cd "$work/tree" && git apply -p1 -C1 -R "$patch") >"$work/build.log" 2>&1 || exit 1
 done
 echo "${#names[@]} mutants, $found found"
 [ "$broken" -eq 0 ] && [ "$found" -eq ${#names[@]} ]
