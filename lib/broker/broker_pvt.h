@@ -60,7 +60,7 @@ struct session {
 	uint64_t tx_next_pkt;
 	uint64_t last_rx_ns;
 	uint32_t granted;	 /* packets it may send now: its part of granted_pkts */
-	uint32_t produced;	 /* packets since it was weighed */
+	uint32_t produced;	 /* packets taken since it was weighed */
 	uint32_t at[LIST_COUNT]; /* place on each list; KX_NONE */
 	bool ack_now;		 /* a receipt is due even without a commit */
 	bool loose;		 /* could still send to any partition that blocks */
@@ -93,7 +93,8 @@ struct session {
 	uint16_t mtu_answered;	     /* largest probe that was answered */
 	uint16_t mtu_answers;	     /* since then */
 	uint64_t mtu_since_ns;
-	uint64_t mtu_pkt; /* number of the newest probe */
+	uint64_t mtu_pkt;     /* number of the newest probe */
+	uint64_t response_ns; /* no PATH_RESPONSE is looked at before */
 	uint64_t next_heartbeat_ns;
 	uint64_t timed_pkt, timed_ns; /* one packet at a time is timed: rtt */
 	struct kx_rtt rtt;
@@ -111,6 +112,7 @@ struct session {
 	uint32_t sub_count;
 	uint32_t reassembly_count;
 	uint32_t fence_at;
+	uint64_t request_turn; /* in which it was last served one */
 	uint64_t fence_generation;
 	struct session_repeat repeats[SESSION_REPEATS];
 	struct kx_session_info info;
@@ -133,9 +135,10 @@ struct reassembly {
 	uint32_t received_parts, total_parts;
 	uint32_t verified_bytes, crc;
 	uint64_t first_seq;
-	uint64_t cut_pkt;  /* number of the first part that was cut so */
-	uint64_t *bits;	   /* received parts */
-	uint32_t *extents; /* extent numbers by piece */
+	uint64_t cut_pkt;     /* number of the first part that was cut so */
+	uint64_t progress_ns; /* last new part */
+	uint64_t *bits;	      /* received parts */
+	uint32_t *extents;    /* extent numbers by piece */
 };
 
 struct drain {
@@ -181,7 +184,7 @@ struct kx_broker {
 	uint32_t ready_count;
 	uint32_t *dirty_parts, dirty_count; /* partitions (ids) to publish */
 	struct reassembly *reassemblies;
-	uint32_t reassembly_total, reassembly_used, verifying, verify_cursor;
+	uint32_t reassembly_total, reassembly_used, verifying, verify_cursor, stale_cursor;
 	uint64_t *reassembly_bits;
 	uint32_t *reassembly_extents;
 	uint64_t now_ns;
@@ -207,8 +210,9 @@ struct kx_broker {
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
 	uint32_t burst;	       /* frames of the burst in hand */
 	uint32_t setup_left, reset_left;
-	uint32_t setup_pressure; /* turns in a row that had too little of it */
-	bool setup_short;	 /* a set-up frame was dropped for want of it in this turn */
+	uint32_t path_left, request_left; /* of this turn's budgets, which are apart: path.c, request.c */
+	uint32_t setup_pressure;	  /* turns in a row that had too little of it */
+	bool setup_short;		  /* a set-up frame was dropped for want of it in this turn */
 	bool close_packet; /* the frame in hand was not taken, but must not come again: its number is closed
 			    */
 	bool stopping;
@@ -293,6 +297,7 @@ enum kx_drop mtu_frame(struct kx_broker *b, struct session *s, const struct kx_f
 /* ---- path.c */
 /* A checked frame of session s that came from another address than the session's. KX_DROP_NONE: the session
  * has moved there. */
+void path_turn(struct kx_broker *b);
 enum kx_drop path_frame(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v);
 
@@ -386,6 +391,8 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 int frag_create(struct kx_broker *b);
 void frag_destroy(struct kx_broker *b);
 unsigned int frag_poll(struct kx_broker *b);
+/* Each tick: one message that nobody goes on with. */
+void frag_tick(struct kx_broker *b);
 /* Store a complete large batch in its turn. 0, or -ENOSPC: no room yet. */
 int frag_store(
 	struct kx_broker *b, struct kx_partition *p, struct kx_producer_state *st, uint32_t reassembly);
@@ -483,6 +490,7 @@ unsigned int ack_poll(struct kx_broker *b);
 enum kx_drop resume_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 
 /* ---- request.c */
+void request_turn(struct kx_broker *b);
 enum kx_drop request_frame(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v);
 /* HEARTBEAT, RX_ACK */

@@ -80,6 +80,8 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 	b->setup_left = config->conf->sessions.setup_per_turn;
 	b->turn = 1; /* of partitions: 0, before the first */
 	b->reset_left = RESETS_PER_TURN;
+	path_turn(b);
+	request_turn(b);
 	rc = kx_topics_init(&b->topics, &topics);
 	if (rc == 0)
 		rc = tables_alloc(b);
@@ -131,6 +133,8 @@ unsigned int kx_broker_poll(struct kx_broker *b, uint64_t now_ns)
 	b->now_ns = now_ns;
 	b->real_ns = now_ns + (uint64_t)b->real_minus_mono_ns;
 	setup_turn(b);
+	path_turn(b);
+	request_turn(b);
 	work = identity_poll(b);
 	work += deliver_poll(b);
 	if (kx_unlikely(b->verifying != 0))

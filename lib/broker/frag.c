@@ -12,9 +12,12 @@
 #include "broker_pvt.h"
 
 #define REASSEMBLIES	      64
+#define REASSEMBLIES_NAMED    (REASSEMBLIES / 2) /* most of one principal with a name */
 #define PARTS_MAX	      (KX_BATCH_MAX_BYTES / KX_PART_MIN_BYTES + 1)
 #define BITS_WORDS	      ((PARTS_MAX + 63) / 64)
-#define VERIFY_BYTES_PER_TURN 65536u /* of all messages together */
+#define VERIFY_BYTES_PER_TURN 65536u		   /* of all messages together */
+#define STALE_NS	      UINT64_C(5000000000) /* without a new part: given up */
+#define YIELD_NS	      UINT64_C(1000000000) /* the same, when another message needs the place */
 
 static uint32_t pieces_max(const struct kx_broker *b)
 {
@@ -123,6 +126,67 @@ static struct reassembly *find_free(struct kx_broker *b)
 	return NULL;
 }
 
+/* A message that was taken cannot be stored. It will come again, and is not charged then. */
+static void reject(struct kx_broker *b, struct session *s, uint32_t index, enum kx_drop reason)
+{
+	kx_ledger_drop(b->config.ledger, reason);
+	kx_count(&b->config.ledger->handled, UINT64_MAX); /* a part of it was counted as handled */
+	credit_refund(s, b->reassemblies[index].batch_bytes);
+	frag_drop(b, index);
+}
+
+static bool stands_still(const struct kx_broker *b, const struct reassembly *r, uint64_t ns)
+{
+	return r->state == RE_FILLING && b->now_ns - r->progress_ns >= ns;
+}
+
+/* Begun and not gone on with: its sender begins anew, for nothing of it was confirmed. */
+static void give_up(struct kx_broker *b, struct reassembly *r)
+{
+	reject(b, session_of(b, r->session), (uint32_t)(r - b->reassemblies), KX_DROP_FRAG_STALE);
+}
+
+/* A free place, or that of the message that has stood still longest. */
+static struct reassembly *find_place(struct kx_broker *b)
+{
+	struct reassembly *oldest = NULL, *r;
+
+	if (b->reassembly_used < b->reassembly_total)
+		return find_free(b);
+	for (uint32_t i = 0; i < b->reassembly_total; i++) {
+		r = &b->reassemblies[i];
+		if (stands_still(b, r, YIELD_NS) && (oldest == NULL || r->progress_ns < oldest->progress_ns))
+			oldest = r;
+	}
+	if (oldest != NULL)
+		give_up(b, oldest);
+	return oldest;
+}
+
+/* A principal that has a name fills no more than half of the places. */
+static bool principal_has_all_it_may(const struct kx_broker *b, const struct session *s)
+{
+	uint32_t n = 0;
+
+	if (s->principal->id == 0 || b->reassembly_used < REASSEMBLIES_NAMED)
+		return false;
+	for (uint32_t i = 0; i < b->reassembly_total; i++) {
+		const struct reassembly *r = &b->reassemblies[i];
+
+		n += r->state != RE_FREE && r->session != KX_NONE &&
+			b->sessions[r->session].principal == s->principal;
+	}
+	return n >= REASSEMBLIES_NAMED;
+}
+
+void frag_tick(struct kx_broker *b)
+{
+	struct reassembly *r = &b->reassemblies[b->stale_cursor++ % b->reassembly_total];
+
+	if (stands_still(b, r, STALE_NS))
+		give_up(b, r);
+}
+
 /* All extents at once, so that a message that was begun can be finished. Trims the partition where its topic
  * says so. */
 static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct reassembly *r)
@@ -185,14 +249,16 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 
 	if (s->reassembly_count > 0)
 		forget_stored(b, s);
-	r = find_free(b);
 	*drop = KX_DROP_FRAG_LIMIT;
-	if (r == NULL || s->reassembly_count >= most)
+	if (s->reassembly_count >= most || principal_has_all_it_may(b, s))
 		return NULL;
 	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
 		*drop = KX_DROP_CREDIT_EXCEEDED;
 		return NULL;
 	}
+	r = find_place(b);
+	if (r == NULL)
+		return NULL;
 	r->batch_bytes = f->batch_bytes;
 	if (!take_extents(b, p, r))
 		return NULL;
@@ -202,6 +268,7 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	r->producer = producer;
 	r->verified_bytes = KX_BATCH_DATA_FROM;
 	r->crc = 0;
+	r->progress_ns = b->now_ns;
 	r->first_seq = f->first;
 	cut(r, f, v->hdr->pkt_no);
 	b->reassembly_used++;
@@ -230,7 +297,8 @@ static void copy_part(
 	}
 }
 
-static enum kx_drop take_part(struct kx_broker *b, struct reassembly *r, const struct kx_frame_view *v)
+static enum kx_drop take_part(
+	struct kx_broker *b, struct session *s, struct reassembly *r, const struct kx_frame_view *v)
 {
 	const struct kx_frag *f = (const struct kx_frag *)v->body;
 	uint32_t part = f->frag_offset / f->part_bytes;
@@ -248,6 +316,8 @@ static enum kx_drop take_part(struct kx_broker *b, struct reassembly *r, const s
 	}
 	copy_part(b, r, (const uint8_t *)(f + 1), f->frag_offset, f->frag_bytes);
 	r->bits[part / 64] |= UINT64_C(1) << (part % 64);
+	r->progress_ns = b->now_ns;
+	s->produced++;
 	if (++r->received_parts == r->total_parts) {
 		r->state = RE_VERIFYING;
 		b->verifying++;
@@ -263,7 +333,6 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 	enum kx_drop drop;
 	uint32_t producer, max;
 
-	s->produced++;
 	if (kx_unlikely(identity_fenced(s)))
 		return produce_fenced(b, s, v, f->partition, f->first);
 	drop = produce_admit(b, s, v, f->partition, f->first, &p, &producer);
@@ -287,7 +356,7 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 	r = find(b, s, f);
 	if (r == NULL)
 		r = begin(b, s, p, producer, v, &drop);
-	return r == NULL ? drop : take_part(b, r, v);
+	return r == NULL ? drop : take_part(b, s, r, v);
 }
 
 /* The one record of a large batch: its header and sizes lie in the first extent, and must fill the batch
@@ -356,15 +425,6 @@ static bool verify_some(const struct kx_broker *b, struct reassembly *r, uint32_
 		*budget -= n;
 	}
 	return r->verified_bytes == r->batch_bytes;
-}
-
-/* A message that is whole cannot be stored. It will come again, and is not charged then. */
-static void reject(struct kx_broker *b, struct session *s, uint32_t index, enum kx_drop reason)
-{
-	kx_ledger_drop(b->config.ledger, reason);
-	kx_count(&b->config.ledger->handled, UINT64_MAX); /* its last part was counted as handled */
-	credit_refund(s, b->reassemblies[index].batch_bytes);
-	frag_drop(b, index);
 }
 
 static void verified(struct kx_broker *b, uint32_t index)

@@ -9,7 +9,15 @@
 #include "broker_pvt.h"
 
 #define CHALLENGE_NS	  UINT64_C(1000000) /* of a session, at most one in this time */
+#define RESPONSE_NS	  UINT64_C(100000)  /* after a wrong one */
 #define TOKEN_LIFETIME_NS UINT64_C(10000000000)
+#define PATHS_PER_TURN	  4 /* challenges made and responses looked at */
+
+/* A budget of its own: sessions move while strangers use up that of set-up. */
+void path_turn(struct kx_broker *b)
+{
+	b->path_left = PATHS_PER_TURN;
+}
 
 /* `v` is checked, and its number would have been taken. */
 static void challenge(
@@ -19,12 +27,12 @@ static void challenge(
 	struct kx_path path;
 	struct out o;
 
-	/* never larger than what asked for it, never more than the turn's set-up budget */
-	if (b->setup_left == 0 || b->now_ns < s->challenge_ns || v->hdr->type == KX_CLOSE ||
+	/* never larger than what asked for it, never more than the turn's budget */
+	if (b->path_left == 0 || b->now_ns < s->challenge_ns || v->hdr->type == KX_CLOSE ||
 		f->bytes < sizeof(struct kx_frame_hdr) + sizeof(*body) ||
 		b->ops->path_of(b->tx, f, &path) != 0)
 		return;
-	b->setup_left--;
+	b->path_left--;
 	s->challenge_ns = b->now_ns + CHALLENGE_NS;
 	if (!out_begin(b, s, KX_PATH_CHALLENGE, 0, sizeof(*body), &o))
 		return;
@@ -58,12 +66,15 @@ static enum kx_drop response(
 	const struct kx_path_token *body = (const struct kx_path_token *)v->body;
 	struct kx_path path;
 
-	if (b->setup_left == 0)
+	if (b->path_left == 0 || b->now_ns < s->response_ns)
 		return KX_DROP_SETUP_BUDGET;
-	b->setup_left--;
+	b->path_left--;
 	if (kx_auth_path_check(b->auth, s->conn_id, &f->remote, b->now_ns, TOKEN_LIFETIME_NS, body->token) !=
-		0)
+		0) {
+		s->response_ns =
+			b->now_ns + RESPONSE_NS; /* or one session's would be all that is looked at */
 		return KX_DROP_PATH_TOKEN;
+	}
 	if (b->ops->path_of(b->tx, f, &path) != 0)
 		return out_no_path(b);
 	move(b, s, f, &path);

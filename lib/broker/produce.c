@@ -354,7 +354,7 @@ void produce_abandon_one(struct kx_broker *b, struct session *s)
 }
 
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,
-	struct kx_producer_state *st, const struct kx_batch_hdr *batch)
+	struct kx_producer_state *st, const struct kx_batch_hdr *batch, bool alone)
 {
 	int rc;
 
@@ -368,6 +368,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 	if (rc != 0)
 		return KX_DROP_SEQ_WINDOW;
 	s->held++;
+	s->produced += alone;
 	credit_used(s, batch->batch_bytes);
 	quota_charge(b, s, p, batch->record_count, batch->batch_bytes);
 	if (p->block)
@@ -375,7 +376,8 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 	return KX_DROP_NONE;
 }
 
-/* Store, hold or recognise one admitted batch. */
+/* Store, hold or recognise one admitted batch; `alone` in its frame. What is taken, and nothing else, earns a
+ * share of the credit. */
 static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	uint32_t producer, struct kx_frame *f, const struct kx_batch_hdr *batch, bool alone)
 {
@@ -393,11 +395,12 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		return KX_DROP_CREDIT_EXCEEDED;
 	}
 	if (kx_unlikely(batch->first_seq > st->next_seq))
-		return hold(b, s, p, st, batch);
+		return hold(b, s, p, st, batch, alone);
 	if (kx_unlikely(!append(b, s, p, st, batch, f->rx_ns, &stored))) {
 		ack_due(b, s, true);
 		return KX_DROP_LOG_FULL;
 	}
+	s->produced += alone;
 	credit_used(s, stored.batch_bytes);
 	quota_charge(b, s, p, stored.record_count, stored.batch_bytes);
 	produce_commit_dirty(b, s, producer);
@@ -491,6 +494,7 @@ static enum kx_drop produce_many(
 		at += batch->batch_bytes;
 	}
 	b->close_packet = true;
+	s->produced += result == KX_DROP_NONE;
 	return result;
 }
 
@@ -502,7 +506,6 @@ enum kx_drop produce_frame(
 	enum kx_drop drop;
 	uint32_t producer;
 
-	s->produced++;
 	if (kx_unlikely(identity_fenced(s)))
 		return produce_fenced(b, s, v, batch->partition, batch->first_seq);
 	if (kx_unlikely(v->batch_count != 1))

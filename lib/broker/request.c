@@ -5,6 +5,48 @@
 
 #include "broker_pvt.h"
 
+#define BUDGET_PER_TURN	 128u /* in units of some 64 look-ups in memory that is near */
+#define TOPICS_PER_UNIT	 64u
+#define ENTRIES_PER_UNIT 4u /* lines that other lcores write; look-ups of RESUME */
+
+/* Requests that cost much share this much a turn. Half of it is for sessions that were not served in the
+ * turn: one that asks and asks keeps nobody from an answer. */
+void request_turn(struct kx_broker *b)
+{
+	b->request_left = BUDGET_PER_TURN;
+}
+
+/* Is there enough of it? Takes what it costs. */
+static bool allowed(struct kx_broker *b, struct session *s, uint32_t cost)
+{
+	uint32_t kept = s->request_turn == b->turn + 1 ? BUDGET_PER_TURN / 2 : 0;
+
+	if (b->request_left <= kept)
+		return false;
+	b->request_left -= KX_MIN(cost, b->request_left);
+	s->request_turn = b->turn + 1;
+	return true;
+}
+
+/* The client asks again in its time; its number is taken, so that nothing is said of a hole. */
+static bool over_budget(struct kx_broker *b, struct session *s, uint32_t cost)
+{
+	if (allowed(b, s, cost))
+		return false;
+	b->close_packet = true;
+	return true;
+}
+
+static uint32_t topics_cost(const struct kx_broker *b)
+{
+	return 2 + b->config.conf->topic_count / TOPICS_PER_UNIT;
+}
+
+static uint32_t resume_cost(const struct kx_frame_view *v)
+{
+	return 1 + ((const struct kx_resume *)v->body)->entry_count / ENTRIES_PER_UNIT;
+}
+
 static void ping(
 	struct kx_broker *b, struct session *s, const struct kx_frame *f, const struct kx_frame_view *v)
 {
@@ -69,6 +111,7 @@ static void metadata(struct kx_broker *b, struct session *s, const struct kx_fra
 		body->overrun = topic->overrun == KX_CONF_BLOCK;
 		body->max_message_bytes = topic->max_message_bytes;
 	}
+	b->request_left -= KX_MIN(n / ENTRIES_PER_UNIT, b->request_left);
 	for (uint32_t i = 0; i < n; i++)
 		metadata_entry(b, topic, req->first_index + i, (struct kx_metadata_entry *)(body + 1) + i);
 	out_send(b, s, &o, bytes);
@@ -238,9 +281,13 @@ enum kx_drop request_frame(
 		session_close(b, s);
 		return KX_DROP_NONE;
 	case KX_METADATA_REQ:
+		if (over_budget(b, s, topics_cost(b)))
+			return KX_DROP_REQUEST_BUDGET;
 		metadata(b, s, v);
 		return KX_DROP_NONE;
 	case KX_TOPICS_REQ:
+		if (over_budget(b, s, topics_cost(b)))
+			return KX_DROP_REQUEST_BUDGET;
 		topics_list(b, s, v);
 		return KX_DROP_NONE;
 	case KX_SUBSCRIBE:
@@ -251,6 +298,8 @@ enum kx_drop request_frame(
 	case KX_MTU_PROBE:
 		return mtu_frame(b, s, v);
 	case KX_RESUME:
+		if (over_budget(b, s, resume_cost(v)))
+			return KX_DROP_REQUEST_BUDGET;
 		return resume_frame(b, s, v);
 	default:
 		return KX_DROP_FRAME_TYPE;

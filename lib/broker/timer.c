@@ -142,5 +142,7 @@ unsigned int timer_poll(struct kx_broker *b)
 	if (b->now_ns < b->next_tick_ns)
 		return 0;
 	b->next_tick_ns = b->now_ns + TICK_NS;
+	if (kx_unlikely(b->reassembly_used != 0))
+		frag_tick(b);
 	return tick(b);
 }

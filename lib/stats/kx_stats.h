@@ -84,6 +84,7 @@ extern "C" {
 	X(PATH_TOKEN, "path_token", "path response without the token made for its address, or too old")      \
 	X(PKT_DUPLICATE, "pkt_duplicate", "packet number was received before")                               \
 	X(PKT_WINDOW, "pkt_window", "packet number beyond the receive window")                               \
+	X(REQUEST_BUDGET, "request_budget", "request work of this turn is used up; the client asks again")   \
 	/* lib/broker: produce */                                                                            \
 	X(PARTITION_UNKNOWN, "partition_unknown", "partition does not exist")                                \
 	X(ACCESS_DENIED, "access_denied", "not permitted to the session's principal")                        \
@@ -100,6 +101,7 @@ extern "C" {
 	X(BATCH_TOO_LARGE, "batch_too_large", "larger than the topic's largest message")                     \
 	X(FRAG_BAD, "frag_bad", "fragment disagrees with the message it belongs to")                         \
 	X(FRAG_LIMIT, "frag_limit", "too many messages in reassembly, or no extent for one")                 \
+	X(FRAG_STALE, "frag_stale", "a message in reassembly was given up: no new part for seconds")         \
 	/* lib/broker: consume */                                                                            \
 	X(SUB_UNKNOWN, "sub_unknown", "subscription id is unknown")                                          \
 	X(SUBS_FULL, "subs_full", "the subscription table is full")                                          \

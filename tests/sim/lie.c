@@ -342,6 +342,24 @@ static void request(struct raw *r)
 	}
 }
 
+/* More than a turn has time for. */
+static void request_flood(struct raw *r)
+{
+	struct sim *s = r->sim;
+	struct {
+		struct kx_resume r;
+		struct kx_resume_entry e[40];
+	} b = {.r = {.boot_id = r->boot_id,
+		       .producer_id = r->producer_id,
+		       .producer_epoch = r->producer_epoch,
+		       .entry_count = KX_DIM(b.e)}};
+
+	for (uint32_t i = 0; i < KX_DIM(b.e); i++)
+		b.e[i] = (struct kx_resume_entry){.partition = i % 4, .level = KX_MEMORY};
+	for (uint64_t n = pick_in(s, 8, 40); n > 0; n--)
+		raw_frame(r, KX_RESUME, &b, sizeof(b));
+}
+
 static void receipt(struct raw *r)
 {
 	struct sim *s = r->sim;
@@ -378,7 +396,7 @@ void raw_lie(struct raw *r)
 {
 	static void (*const lies[])(struct raw * r) = {produce, produce, produce, produce, produce_flood,
 		produce_malformed, produce_part, subscribe, subscribe, unsubscribe, lie_credit, lie_credit,
-		lie_nak, mutate, mutate, extended, request, receipt, number};
+		lie_nak, mutate, mutate, extended, request, request_flood, receipt, number};
 
 	lies[pick(r->sim, KX_DIM(lies))](r);
 }

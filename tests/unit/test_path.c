@@ -152,13 +152,15 @@ static void forged(void **state)
 	other = rig_connect(m.rig, 2, 4000);
 	m.s.addr = m.away;
 	assert_int_equal(respond(&m, &guess), KX_DROP_PATH_TOKEN);
+	assert_int_equal(respond(&m, &guess), KX_DROP_SETUP_BUDGET); /* one who guesses waits */
+	rig_turn(m.rig, 100000);
 	rig_forget(m.rig);
 	assert_int_equal(beat(&m), KX_DROP_CONN_PATH);
 	token = challenged(&m);
 	guess = token;
 	guess.token[31] ^= 1;
 	assert_int_equal(respond(&m, &guess), KX_DROP_PATH_TOKEN);
-	rig_turn(m.rig, 1000);
+	rig_turn(m.rig, 100000);
 	/* right, from a third address; of another session, from the right one */
 	m.s.addr.port++;
 	assert_int_equal(respond(&m, &token), KX_DROP_PATH_TOKEN);
@@ -178,7 +180,7 @@ static void forged(void **state)
 	rig_free(m.rig);
 }
 
-/* At most one a millisecond and session, and never more than the turn's set-up budget. */
+/* At most one a millisecond and session, and never more than the turn's budget. */
 static void bounded(void **state)
 {
 	struct kx_path_token token;
@@ -200,13 +202,46 @@ static void bounded(void **state)
 		others[i].addr.port++;
 		assert_int_equal(rig_send(&others[i], KX_HEARTBEAT, &r, sizeof(r)), KX_DROP_CONN_PATH);
 	}
-	assert_int_equal(rig_count(m.rig, KX_PATH_CHALLENGE), 31);
+	assert_int_equal(rig_count(m.rig, KX_PATH_CHALLENGE), 3);
 	assert_int_equal(respond(&m, &token), KX_DROP_SETUP_BUDGET);
 	rig_turn(m.rig, 1000000);
 	rig_forget(m.rig);
 	assert_int_equal(beat(&m), KX_DROP_CONN_PATH);
 	assert_int_equal(rig_count(m.rig, KX_PATH_CHALLENGE), 1);
 	assert_int_equal(respond(&m, &token), KX_DROP_NONE);
+	rig_free(m.rig);
+}
+
+/* Strangers use up what there is for set-up, turn after turn: a session moves all the same. */
+static void flooded(void **state)
+{
+	uint64_t buf[KX_HELLO_BYTES / 8] = {0};
+	struct kx_hello *hello = (struct kx_hello *)kx_frame_begin((uint8_t *)buf, KX_HELLO, 0, 0, 0, 0);
+	struct kx_addr stranger;
+	struct kx_path_token token;
+	struct moved m;
+
+	(void)state;
+	moved_new(&m);
+	assert_int_equal(kx_addr_parse("10.0.0.9:4000", 0, &stranger), 0);
+	hello->version_min = hello->version_max = KX_WIRE_VERSION;
+	kx_frame_seal((uint8_t *)buf, sizeof(buf));
+	for (int turn = 0; turn < 100; turn++) { /* until it has least */
+		while (rig_rx(m.rig, buf, sizeof(buf), &stranger, 0) != KX_DROP_SETUP_BUDGET)
+			;
+		rig_turn(m.rig, 1000);
+	}
+	rig_forget(m.rig);
+	while (rig_rx(m.rig, buf, sizeof(buf), &stranger, 0) != KX_DROP_SETUP_BUDGET)
+		;
+	m.s.addr = m.away;
+	assert_int_equal(beat(&m), KX_DROP_CONN_PATH);
+	token = challenged(&m);
+	rig_turn(m.rig, 1000);
+	while (rig_rx(m.rig, buf, sizeof(buf), &stranger, 0) != KX_DROP_SETUP_BUDGET)
+		;
+	assert_int_equal(respond(&m, &token), KX_DROP_NONE);
+	assert_true(is_at(&m, &m.away));
 	rig_free(m.rig);
 }
 
@@ -238,6 +273,7 @@ int main(void)
 		cmocka_unit_test(unanswered),
 		cmocka_unit_test(forged),
 		cmocka_unit_test(bounded),
+		cmocka_unit_test(flooded),
 		cmocka_unit_test(at_home),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What one session may take of what all share: places for large messages, time of a turn, credit. */
+#include "kx_test.h"
+
+#include "broker_rig.h"
+
+static const char ini[] = "[lcores]\ndata = 1\n"
+			  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+			  "[sessions]\nmax = 256\nidle_timeout_ms = 60000\n"
+			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+			  "[topic one]\npartitions = 1\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
+
+#define PART  1024u
+#define BYTES (3 * PART)
+#define TABLE 64 /* messages in reassembly */
+
+static uint64_t dropped(const struct rig *r, enum kx_drop d)
+{
+	return r->ledger.drop[d];
+}
+
+/* ---- messages in reassembly */
+
+/* A large message of one record in three parts. */
+static void large_message(const struct rig_session *s, uint64_t seq, uint8_t to[BYTES])
+{
+	struct kx_batch_writer w;
+
+	kx_batch_begin(&w, to, BYTES, 0, s->producer_id, s->producer_epoch, seq, 0);
+	memset(kx_batch_claim(&w, BYTES - KX_BATCH_HDR_BYTES - 8), (int)seq, BYTES - KX_BATCH_HDR_BYTES - 8);
+	assert_int_equal(kx_batch_end(&w), BYTES);
+}
+
+static enum kx_drop send_part(struct rig_session *s, uint64_t seq, uint32_t part)
+{
+	static uint64_t batch[BYTES / 8];
+	uint64_t body[(sizeof(struct kx_frag) + PART) / 8];
+	struct kx_frag *f = (struct kx_frag *)body;
+
+	large_message(s, seq, (uint8_t *)batch);
+	memcpy(f + 1, (uint8_t *)batch + part * PART, PART);
+	*f = (struct kx_frag){.batch_bytes = BYTES,
+		.frag_offset = part * PART,
+		.frag_bytes = PART,
+		.first = seq,
+		.frag_crc = kx_crc32c(0, f + 1, PART),
+		.part_bytes = PART};
+	return rig_send(s, KX_PRODUCE_FRAG, body, sizeof(body));
+}
+
+static void beat(struct rig_session *s)
+{
+	struct kx_receipt r = {.next_pkt = 1};
+
+	assert_int_equal(rig_send(s, KX_HEARTBEAT, &r, sizeof(r)), KX_DROP_NONE);
+}
+
+static uint64_t extents_free(struct rig *r)
+{
+	struct kx_broker_memory m;
+
+	kx_broker_memory(r->broker, &m);
+	return m.extents_free;
+}
+
+static void pass(struct rig *r, struct rig_session *alive, unsigned int n, uint64_t ns)
+{
+	for (uint64_t to = r->now_ns + ns; r->now_ns < to;) {
+		for (unsigned int i = 0; i < n; i++)
+			beat(&alive[i]);
+		for (int i = 0; i < 100; i++)
+			rig_turn(r, 10000000 / 100);
+		r->now_ns += 190000000;
+		rig_forget(r);
+	}
+}
+
+/* Sessions that have begun all the messages they may, and then only show that they live. */
+static void begin_all(struct rig *r, struct rig_session *idle)
+{
+	for (unsigned int i = 0; i < TABLE / 4; i++) {
+		idle[i] = rig_connect(r, (uint8_t)(10 + i), 5000);
+		for (uint64_t m = 0; m < 4; m++)
+			assert_int_equal(send_part(&idle[i], m, 0), KX_DROP_NONE);
+	}
+}
+
+static void messages_that_stand_still_are_given_up(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session idle[TABLE / 4];
+	uint64_t before = extents_free(r), used;
+
+	(void)state;
+	begin_all(r, idle);
+	assert_int_equal(extents_free(r), before - TABLE);
+	pass(r, idle, KX_DIM(idle), 4 * KX_NS_PER_S);
+	assert_int_equal(extents_free(r), before - TABLE);
+	assert_int_equal(send_part(&idle[0], 0, 1), KX_DROP_NONE); /* this one goes on */
+	pass(r, idle, KX_DIM(idle), 2 * KX_NS_PER_S);
+	assert_int_equal(extents_free(r), before - 1);
+	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), TABLE - 1);
+	assert_int_equal(send_part(&idle[0], 0, 2), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 1);
+	/* the sender of one that was given up begins anew, and is charged once */
+	for (uint32_t part = 0; part < 3; part++)
+		assert_int_equal(send_part(&idle[1], 0, part), KX_DROP_NONE);
+	pass(r, idle, KX_DIM(idle), KX_NS_PER_S);
+	assert_int_equal(r->offsets[0].next_offset, 2);
+	{
+		struct kx_session_info info;
+
+		assert_true(kx_broker_session_info(r->broker, 1, &info));
+		used = info.used_bytes;
+	}
+	assert_int_equal(used, BYTES);
+	rig_free(r);
+}
+
+static void the_oldest_makes_place(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session idle[TABLE / 4], s;
+
+	(void)state;
+	begin_all(r, idle);
+	s = rig_connect(r, 1, 5000);
+	assert_int_equal(send_part(&s, 0, 0), KX_DROP_FRAG_LIMIT); /* they are young */
+	pass(r, idle, KX_DIM(idle), KX_NS_PER_S + KX_NS_PER_S / 10);
+	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), 0);
+	assert_int_equal(send_part(&s, 0, 0), KX_DROP_FRAG_STALE); /* the other's: this one is taken */
+	assert_int_equal(send_part(&s, 0, 1), KX_DROP_NONE);
+	assert_int_equal(send_part(&s, 0, 2), KX_DROP_NONE);
+	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), 1);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 1);
+	rig_free(r);
+}
+
+/* ---- requests */
+
+static enum kx_drop ask_topics(struct rig_session *s)
+{
+	uint64_t body = 7;
+
+	return rig_send(s, KX_TOPICS_REQ, &body, sizeof(body));
+}
+
+/* One that asks and asks gets some answers a turn, another its own in the same turn, and both all in time. */
+static void requests_have_a_budget(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000), other = rig_connect(r, 2, 5000);
+	struct {
+		struct kx_resume r;
+		struct kx_resume_entry e[64];
+	} resume = {.r = {.boot_id = 77,
+			    .producer_id = other.producer_id,
+			    .producer_epoch = 1,
+			    .entry_count = 64}};
+	unsigned int answered = 0, refused = 0;
+
+	(void)state;
+	for (int i = 0; i < 64; i++)
+		resume.e[i].level = KX_MEMORY;
+	for (int i = 0; i < 1000; i++) {
+		enum kx_drop drop = ask_topics(&s);
+
+		answered += drop == KX_DROP_NONE;
+		refused += drop == KX_DROP_REQUEST_BUDGET;
+	}
+	assert_int_equal(answered + refused, 1000);
+	assert_in_range(answered, 16, 64);
+	assert_int_equal(rig_count(r, KX_TOPICS), answered);
+	assert_int_equal(rig_send(&other, KX_RESUME, &resume, sizeof(resume)), KX_DROP_NONE);
+	assert_int_equal(rig_count(r, KX_RESUMED), 1);
+	/* what was not answered leaves no hole: nothing is asked for again but by the request itself */
+	rig_turn(r, 1000000);
+	rig_turn(r, 100000000);
+	assert_int_equal(rig_count(r, KX_NAK), 0);
+	assert_int_equal(ask_topics(&s), KX_DROP_NONE);
+	for (int i = 0; i < 100; i++)
+		answered += rig_send(&other, KX_RESUME, &resume, sizeof(resume)) == KX_DROP_NONE;
+	assert_in_range(rig_count(r, KX_RESUMED), 3, 10);
+	rig_free(r);
+}
+
+/* ---- credit */
+
+static uint64_t ahead(struct rig *r, const struct rig_session *s)
+{
+	struct kx_session_info info;
+
+	assert_true(kx_broker_session_info(r->broker, 1, &info));
+	return info.limit_pkt - s->next_pkt;
+}
+
+/* Frames that are not taken, for whatever reason, are no use of credit. */
+static void what_is_not_taken_earns_no_credit(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session before = rig_connect(r, 1, 5000), s;
+	struct kx_auth wish = {.method = KX_AUTH_TICKET};
+	uint64_t own = before.producer_id, first;
+
+	(void)state;
+	assert_int_equal(rig_produce(&before, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	assert_int_equal(rig_produce(&before, 0, 0, 1, 1, 0), KX_DROP_NONE);
+	memcpy(wish.ticket, before.accept.ticket, sizeof(wish.ticket));
+	assert_int_equal(rig_auth(r, 1, 5001, &wish, &s), KX_DROP_NONE); /* the same producer */
+	rig_accepted(&s);
+	rig_turn(r, 1000);
+	first = ahead(r, &s);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_SEQ_DUPLICATE);
+		s.producer_id = own + 1;
+		assert_int_equal(rig_produce(&s, 0, 0, 2, 1, 0), KX_DROP_PRODUCER_FOREIGN);
+		s.producer_id = own;
+		assert_int_equal(rig_produce(&s, 0, 9, 0, 1, 0), KX_DROP_PARTITION_UNKNOWN);
+		assert_int_equal(send_part(&s, 0, 0), KX_DROP_SEQ_DUPLICATE);
+		rig_turn(r, 1000000);
+		rig_forget(r);
+		assert_in_range(ahead(r, &s), 1, first + 8);
+	}
+	for (uint64_t i = 2; i < 10; i++)
+		assert_int_equal(rig_produce(&s, 0, 0, i, 1, 0), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	assert_true(ahead(r, &s) > 2 * first); /* and these are */
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(messages_that_stand_still_are_given_up),
+		cmocka_unit_test(the_oldest_makes_place),
+		cmocka_unit_test(requests_have_a_budget),
+		cmocka_unit_test(what_is_not_taken_earns_no_credit),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
