@@ -5,6 +5,7 @@
 
 #include "kx_broker.h"
 
+#define QUOTA_WORDS (KX_CONF_TOPICS_MAX / 64)
 #define SESSION_PARTS                                                                                        \
 	8		 /* (partition, producer state) pairs a session remembers; a cache for plain topics  \
 			  */
@@ -82,7 +83,10 @@ struct session {
 	uint32_t weight;	/* recent use of packets */
 	uint32_t largest_batch; /* it has sent */
 	uint64_t weighed_ns;
-	uint64_t quota_topics, quota_recent;  /* masks of limited topics it writes to: quota.c */
+	/* limited topics it writes to, wrote to since the last tick, has ever written to: quota.c */
+	uint64_t quota_topics[QUOTA_WORDS], quota_recent[QUOTA_WORDS], quota_known[QUOTA_WORDS];
+	uint64_t quota_allowed;	 /* bytes that those of them it knows take in spite of their debt */
+	uint64_t quota_large_ns; /* no credit for more than they give ahead before */
 	uint64_t quota_messages, quota_bytes; /* taken: their mean size */
 	uint64_t nonce_key;
 	uint8_t client_nonce[KX_NONCE_BYTES];
@@ -206,7 +210,8 @@ struct kx_broker {
 	uint64_t loose_bytes; /* unused credit of sessions that have not sent anything yet */
 	uint32_t block_parts; /* partitions that block */
 	struct quota *topic_quotas, *principal_quotas;
-	uint64_t quota_debt, quota_poll_ns;
+	uint64_t quota_debt[QUOTA_WORDS], quota_poll_ns;
+	uint32_t quota_words;  /* used */
 	uint64_t window_bytes; /* of a session: the configured one, at least the largest message */
 	uint32_t burst;	       /* frames of the burst in hand */
 	uint32_t setup_left, reset_left;
@@ -435,7 +440,15 @@ static inline void quota_charge(struct kx_broker *b, struct session *s, const st
 /* May the session's credit be extended? */
 bool quota_open(struct kx_broker *b, struct session *s);
 /* Bytes it may have ahead. */
-uint64_t quota_window(const struct kx_broker *b, const struct session *s);
+uint64_t quota_window(const struct kx_broker *b, struct session *s);
+/* Does the partition's topic take this much of the session now? No: it is not acknowledged and comes again.
+ */
+bool quota_takes(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes);
+static inline bool quota_admits(
+	struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes)
+{
+	return kx_likely(b->topic_quotas == NULL) || quota_takes(b, s, p, batch_bytes);
+}
 void quota_tick(const struct kx_broker *b, struct session *s);
 void quota_poll(struct kx_broker *b);
 

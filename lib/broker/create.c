@@ -22,7 +22,7 @@ static int tables_alloc(struct kx_broker *b)
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL ||
 		b->drain_list == NULL || b->dirty_parts == NULL || residence_create(b) != 0 ||
-		lists_create(b) != 0 || quota_create(b) != 0)
+		lists_create(b) != 0)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0 ||
 		kx_map_init(&b->sub_map, b->topics.sub_total) != 0)
@@ -87,6 +87,8 @@ int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **o
 		rc = tables_alloc(b);
 	if (rc == 0)
 		rc = principals_create(b);
+	if (rc == 0)
+		rc = quota_create(b);
 	if (rc == 0)
 		rc = kx_auth_create(config->secrets, config->boot_id, &b->auth);
 	if (rc != 0) {

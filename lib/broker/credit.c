@@ -320,7 +320,7 @@ void credit_extend(struct kx_broker *b, struct session *s)
 	extend_pkts(b, s);
 	if (kx_likely(open))
 		extend_bytes(b, s);
-	s->blocked = cause(b, s, !open);
+	s->blocked = cause(b, s, !open || b->now_ns < s->quota_large_ns);
 	if (kx_unlikely(s->blocked != KX_BLOCKED_NO))
 		list_add(b, LIST_WAIT, s);
 	s->info.limit_pkt = s->limit_pkt;

@@ -256,6 +256,10 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 		*drop = KX_DROP_CREDIT_EXCEEDED;
 		return NULL;
 	}
+	if (!quota_admits(b, s, p, f->batch_bytes)) {
+		*drop = KX_DROP_QUOTA_DEBT;
+		return NULL;
+	}
 	r = find_place(b);
 	if (r == NULL)
 		return NULL;

@@ -394,6 +394,10 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		ack_due(b, s, true);
 		return KX_DROP_CREDIT_EXCEEDED;
 	}
+	if (kx_unlikely(!quota_admits(b, s, p, batch->batch_bytes))) {
+		ack_due(b, s, true);
+		return KX_DROP_QUOTA_DEBT;
+	}
 	if (kx_unlikely(batch->first_seq > st->next_seq))
 		return hold(b, s, p, st, batch, alone);
 	if (kx_unlikely(!append(b, s, p, st, batch, f->rx_ns, &stored))) {

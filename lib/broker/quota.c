@@ -1,22 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Quotas: rates of principals and topics, in messages and in bytes, of all data lcores together. What arrives
- * within its credit is always taken and paid for, into debt if need be; credit is extended only while there
- * is no debt. Ahead of that a session gets what the quota gives in a hundredth of a second, so that the debt
- * stays small.
+ * on credit given under them is always taken and paid for, into debt if need be; credit is extended only
+ * while there is no debt. Ahead of that a session gets what the quota gives in a hundredth of a second, so
+ * that the debt stays small; room for a message that is larger, once in the time that the quota takes to give
+ * it.
  *
- * A session remembers the limited topics it writes to in a mask, topics by their number modulo 64: one AND
- * with the mask of topics in debt says whether it may go on, however many it writes to.
+ * A session remembers the limited topics it writes to as a set, by their number among the limited ones: a few
+ * ANDs with the set of topics in debt say whether it may go on, however many it writes to.
+ *
+ * Credit is of the session and not of a topic, so it may come from before the session wrote to a limited
+ * topic. A topic in debt therefore takes from a session only what was allowed under a quota since the session
+ * first wrote to it: nothing of one that has just come, or come again. It waits as all others do.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker_pvt.h"
 
 #define SAVINGS_NS UINT64_C(100000000) /* a quota that was not used for a while allows this much at once */
 #define AHEAD	   100		       /* of a second */
 #define MEAN_FIRST 64		       /* bytes a message, before any came */
-#define MASK_BITS  64
+#define LARGE_NS   (10 * KX_NS_PER_S)  /* the longest that credit for more than AHEAD is waited for */
 #define POLL_NS	   KX_METER_SETTLE_NS
 
 struct limit {
@@ -29,8 +35,19 @@ struct kx_quotas {
 /* This lcore's side of a limit; `meter` NULL: none. */
 struct quota {
 	struct kx_meter_tap messages, bytes;
-	uint64_t mask; /* topics */
+	uint32_t number;      /* topics: among the limited ones, from 1; 0: no limit */
+	uint64_t first_bytes; /* principals: AHEAD of the slowest topic it may produce to */
 };
+
+static bool set_has(const uint64_t *set, const struct quota *q)
+{
+	return (set[(q->number - 1) / 64] >> ((q->number - 1) % 64) & 1) != 0;
+}
+
+static void set_add(uint64_t *set, const struct quota *q)
+{
+	set[(q->number - 1) / 64] |= UINT64_C(1) << ((q->number - 1) % 64);
+}
 
 static bool limited(uint64_t messages_per_s, uint64_t bytes_per_s)
 {
@@ -105,7 +122,7 @@ static void tap_init(struct kx_meter_tap *t, struct kx_meter *m)
 	kx_meter_tap_init(t, m->rate_per_s != 0 ? m : NULL, 0);
 }
 
-static struct quota *quotas_alloc(struct limit *limits, uint32_t n)
+static struct quota *quotas_alloc(struct limit *limits, uint32_t n, uint32_t *limits_used)
 {
 	struct quota *q = calloc(n, sizeof(*q));
 
@@ -113,21 +130,47 @@ static struct quota *quotas_alloc(struct limit *limits, uint32_t n)
 		tap_init(&q[i].messages, &limits[i].messages);
 		tap_init(&q[i].bytes, &limits[i].bytes);
 		if (limits[i].messages.rate_per_s != 0 || limits[i].bytes.rate_per_s != 0)
-			q[i].mask = UINT64_C(1) << (i % MASK_BITS);
+			q[i].number = ++*limits_used;
 	}
 	return q;
+}
+
+/* Bytes that a limit gives in 1/AHEAD s, for messages of this mean size. */
+static uint64_t ahead(const struct quota *q, uint64_t mean, uint64_t window)
+{
+	if (q->bytes.meter != NULL)
+		window = KX_MIN(window, q->bytes.meter->rate_per_s / AHEAD);
+	if (q->messages.meter != NULL && q->messages.meter->rate_per_s / AHEAD < window / mean)
+		window = q->messages.meter->rate_per_s * mean / AHEAD;
+	return window;
+}
+
+static void first_bytes(struct kx_broker *b, uint32_t topics, uint32_t principals)
+{
+	for (uint32_t i = 0; i < principals && i < kx_auth_principals_count(b->principals); i++) {
+		const struct kx_auth_principal *p = kx_auth_principal(b->principals, i);
+		uint64_t *least = &b->principal_quotas[i].first_bytes;
+
+		*least = UINT64_MAX;
+		for (uint32_t t = 0; t < topics; t++)
+			if (kx_auth_allowed(p->produce, t))
+				*least = ahead(&b->topic_quotas[t], MEAN_FIRST, *least);
+	}
 }
 
 int quota_create(struct kx_broker *b)
 {
 	struct kx_quotas *shared = b->config.quotas;
+	uint32_t topics = 0, principals = 0;
 
 	if (shared == NULL)
 		return 0;
-	b->topic_quotas = quotas_alloc(shared->topics, shared->topic_count);
-	b->principal_quotas = quotas_alloc(shared->principals, shared->principal_count);
+	b->topic_quotas = quotas_alloc(shared->topics, shared->topic_count, &topics);
+	b->principal_quotas = quotas_alloc(shared->principals, shared->principal_count, &principals);
 	if (b->topic_quotas == NULL || b->principal_quotas == NULL)
 		return -ENOMEM;
+	b->quota_words = (topics + 63) / 64;
+	first_bytes(b, shared->topic_count, shared->principal_count);
 	return 0;
 }
 
@@ -157,6 +200,39 @@ static void use(struct quota *q, uint64_t messages, uint64_t bytes, uint64_t now
 		kx_meter_use(&q->bytes, bytes, now_ns);
 }
 
+static uint64_t mean_bytes(const struct session *s)
+{
+	return s->quota_messages != 0 ? s->quota_bytes / s->quota_messages + 1 : MEAN_FIRST;
+}
+
+/* Of what a limit gives in 1/AHEAD s, the part of one session. */
+static uint64_t part_of(const struct kx_broker *b, uint64_t window)
+{
+	return KX_MIN(KX_MAX(window / KX_MAX(b->weighted, 1u), (uint64_t)b->config.datagram_max_bytes),
+		b->window_bytes);
+}
+
+static void join(struct session *s, const struct quota *topic)
+{
+	set_add(s->quota_known, topic);
+	set_add(s->quota_topics, topic);
+	set_add(s->quota_recent, topic);
+}
+
+bool quota_takes(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes)
+{
+	struct quota *topic = &b->topic_quotas[p->topic];
+
+	if (topic->number == 0 || both_open(topic, b->now_ns))
+		return true;
+	if (set_has(s->quota_known, topic) && s->quota_allowed >= batch_bytes)
+		return true;
+	join(s, topic);
+	set_add(b->quota_debt, topic);
+	s->largest_batch = KX_MAX(s->largest_batch, batch_bytes); /* so that it is allowed for in its turn */
+	return false;
+}
+
 void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages,
 	uint32_t batch_bytes)
 {
@@ -167,57 +243,77 @@ void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition
 	s->quota_bytes += batch_bytes;
 	use(&b->principal_quotas[s->principal->id], messages, bytes, b->now_ns);
 	topic = &b->topic_quotas[p->topic];
-	if (topic->mask == 0)
+	if (topic->number == 0)
 		return;
+	if (!set_has(s->quota_topics, topic) && both_open(topic, b->now_ns))
+		s->quota_allowed =
+			KX_MAX(s->quota_allowed, part_of(b, ahead(topic, mean_bytes(s), b->window_bytes)));
+	s->quota_allowed -= KX_MIN(s->quota_allowed, (uint64_t)batch_bytes);
 	use(topic, messages, bytes, b->now_ns);
-	s->quota_topics |= topic->mask;
-	s->quota_recent |= topic->mask;
+	join(s, topic);
 	if (!both_open(topic, b->now_ns))
-		b->quota_debt |= topic->mask;
+		set_add(b->quota_debt, topic);
 }
 
 bool quota_open(struct kx_broker *b, struct session *s)
 {
 	if (kx_likely(b->topic_quotas == NULL))
 		return true;
-	return (s->quota_topics & b->quota_debt) == 0 &&
-		both_open(&b->principal_quotas[s->principal->id], b->now_ns);
+	for (uint32_t i = 0; i < b->quota_words; i++)
+		if ((s->quota_topics[i] & b->quota_debt[i]) != 0)
+			return false;
+	return both_open(&b->principal_quotas[s->principal->id], b->now_ns);
 }
 
-/* Bytes that a limit gives in 1/AHEAD s, for messages of this session's mean size. */
-static uint64_t ahead(const struct quota *q, const struct session *s, uint64_t window)
+/* What the limits that the session is under give in 1/AHEAD s. Before it has sent anything: all it could be.
+ */
+static uint64_t ahead_of(const struct kx_broker *b, const struct session *s)
 {
-	uint64_t mean = s->quota_messages != 0 ? s->quota_bytes / s->quota_messages + 1 : MEAN_FIRST;
+	const struct quota *principal = &b->principal_quotas[s->principal->id];
+	uint64_t window = ahead(principal, mean_bytes(s), b->window_bytes), limited_topics = 0;
 
-	if (q->bytes.meter != NULL)
-		window = KX_MIN(window, q->bytes.meter->rate_per_s / AHEAD);
-	if (q->messages.meter != NULL && q->messages.meter->rate_per_s / AHEAD < window / mean)
-		window = q->messages.meter->rate_per_s * mean / AHEAD;
+	if (s->quota_messages == 0)
+		return KX_MIN(window, principal->first_bytes);
+	for (uint32_t i = 0; i < b->quota_words; i++)
+		limited_topics |= s->quota_known[i];
+	for (uint32_t i = 0; i < SESSION_PARTS && limited_topics != 0; i++) {
+		if (s->parts[i].producer != KX_NONE)
+			window = ahead(&b->topic_quotas[s->parts[i].p->topic], mean_bytes(s), window);
+	}
 	return window;
 }
 
-uint64_t quota_window(const struct kx_broker *b, const struct session *s)
+uint64_t quota_window(const struct kx_broker *b, struct session *s)
 {
-	uint64_t window = b->window_bytes, least;
+	uint64_t unused = s->limit_bytes - s->used_bytes, window, wish;
 
-	if (kx_likely(b->topic_quotas == NULL) || s->asks)
+	if (kx_likely(b->topic_quotas == NULL))
+		return b->window_bytes;
+	window = ahead_of(b, s);
+	if (window >= b->window_bytes) /* no limit */
+		return b->window_bytes;
+	if (b->now_ns < s->quota_large_ns)
+		return 0;
+	window = part_of(b, window);
+	/* it has sent larger ones, or what waits may be larger than what it has */
+	wish = KX_MIN(KX_MAX((uint64_t)s->largest_batch, s->asks ? 2 * unused : 0), b->window_bytes);
+	s->quota_allowed = KX_MAX(s->quota_allowed, s->quota_messages == 0 ? window : KX_MAX(window, wish));
+	if (wish <= window || unused >= wish)
 		return window;
-	window = ahead(&b->principal_quotas[s->principal->id], s, window);
-	for (uint32_t i = 0; i < SESSION_PARTS && s->quota_topics != 0; i++) {
-		if (s->parts[i].producer != KX_NONE)
-			window = ahead(&b->topic_quotas[s->parts[i].p->topic], s, window);
-	}
-	least = KX_MAX((uint64_t)b->config.datagram_max_bytes, s->largest_batch);
-	return KX_MIN(KX_MAX(window / KX_MAX(b->weighted, 1u), least), b->window_bytes);
+	s->quota_large_ns = b->now_ns + KX_MIN((wish - unused) * (KX_NS_PER_S / AHEAD) / window, LARGE_NS);
+	return wish;
 }
 
-/* A topic that the session has not written to since the last tick is forgotten once it has no debt. */
+/* A topic that the session has not written to since the last tick holds it back no more, once it has no
+ * debt. What it is given at once stays small: it may come back to it. */
 void quota_tick(const struct kx_broker *b, struct session *s)
 {
 	if (kx_likely(b->topic_quotas == NULL))
 		return;
-	s->quota_topics &= s->quota_recent | b->quota_debt;
-	s->quota_recent = 0;
+	for (uint32_t i = 0; i < b->quota_words; i++) {
+		s->quota_topics[i] &= s->quota_recent[i] | b->quota_debt[i];
+		s->quota_recent[i] = 0;
+	}
 	if (s->quota_messages > UINT32_MAX) {
 		s->quota_messages /= 2;
 		s->quota_bytes /= 2;
@@ -229,12 +325,12 @@ void quota_poll(struct kx_broker *b)
 	if (kx_likely(b->topic_quotas == NULL) || b->now_ns < b->quota_poll_ns)
 		return;
 	b->quota_poll_ns = b->now_ns + POLL_NS;
-	b->quota_debt = 0;
+	memset(b->quota_debt, 0, sizeof(b->quota_debt));
 	for (uint32_t i = 0; i < b->config.conf->topic_count; i++) {
 		struct quota *q = &b->topic_quotas[i];
 
-		if (q->mask != 0 && !both_open(q, b->now_ns))
-			b->quota_debt |= q->mask;
+		if (q->number != 0 && !both_open(q, b->now_ns))
+			set_add(b->quota_debt, q);
 	}
 	for (uint32_t i = 0; i < b->config.conf->principal_count; i++)
 		both_open(&b->principal_quotas[i], b->now_ns); /* so that what was used is settled */

@@ -97,6 +97,8 @@ extern "C" {
 	X(SEQ_WINDOW, "seq_window", "batch is too far ahead of the next sequence, or no buffer to hold it")  \
 	X(PRODUCERS_FULL, "producers_full", "the producer table is full")                                    \
 	X(CREDIT_EXCEEDED, "credit_exceeded", "producer sent beyond its credit")                             \
+	X(QUOTA_DEBT, "quota_debt",                                                                          \
+		"the topic's quota is in debt, the credit is from before; not acknowledged, comes again")    \
 	X(LOG_FULL, "log_full", "no room in a log that blocks; not acknowledged, the producer keeps it")     \
 	X(BATCH_TOO_LARGE, "batch_too_large", "larger than the topic's largest message")                     \
 	X(FRAG_BAD, "frag_bad", "fragment disagrees with the message it belongs to")                         \

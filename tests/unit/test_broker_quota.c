@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Quotas at a broker: of many topics, against sessions that come again and again, and ask for more. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "broker_rig.h"
+
+#define BATCH_BYTES(records) (72u + 72u * (records)) /* of rig_produce() */
+
+/* What the last receipt to a session said. */
+static void learn(struct rig *r, struct rig_session *s)
+{
+	for (unsigned int i = 0; i < r->sent_count; i++) {
+		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)r->sent[i].data;
+		const struct kx_receipt *rec = rig_body(h);
+
+		if ((h->type != KX_COMMIT_ACK && h->type != KX_RX_ACK) || h->conn_id != s->conn_id)
+			continue;
+		s->limit_pkt = KX_MAX(s->limit_pkt, rec->limit_pkt);
+		s->limit_bytes = KX_MAX(s->limit_bytes, rec->limit_bytes);
+		s->blocked = rec->blocked;
+	}
+}
+
+/* ---- topics */
+
+#define TOPICS 130
+
+/* Topic 0 is far in debt. None of the others that are limited, those 64 and 128 further on among them, lets
+ * its producers wait for that. */
+static void test_topics_do_not_throttle_each_other(void **state)
+{
+	static char ini[16384];
+	size_t n = (size_t)snprintf(ini, sizeof(ini),
+		"[lcores]\ndata = 1\n[memory]\nlog_bytes = 256M\nextent_bytes = 64K\n"
+		"[sessions]\nwindow_bytes = 64K\n"
+		"[port net_memif0]\naddress = 10.0.0.254/24\n");
+	struct rig_session s[TOPICS];
+	struct rig *r;
+
+	(void)state;
+	for (uint32_t i = 0; i < TOPICS; i++)
+		n += (size_t)snprintf(ini + n, sizeof(ini) - n,
+			"[topic t%u]\npartitions = 1\nlog_bytes = 256K\nmax_message_bytes = 16K\n"
+			"messages_per_s = %u\n",
+			i, i == 0 ? 100 : 100000);
+	r = rig_new(ini, 0, 1);
+	for (uint32_t i = 0; i < TOPICS; i++)
+		s[i] = rig_connect(r, (uint8_t)(1 + i % 250), (uint16_t)(5000 + i));
+	assert_int_equal(rig_produce(&s[0], 0, 0, 0, 12, 0), KX_DROP_NONE); /* the savings are 10 messages */
+	rig_turn(r, 1000);
+	learn(r, &s[0]);
+	assert_int_equal(s[0].blocked, KX_BLOCKED_QUOTA);
+	for (uint32_t i = 1; i < TOPICS; i++) {
+		rig_forget(r);
+		assert_int_equal(rig_produce(&s[i], 0, i, 0, 1, 0), KX_DROP_NONE);
+		rig_turn(r, 1000);
+		learn(r, &s[i]);
+		assert_int_equal(s[i].blocked, KX_BLOCKED_NO);
+	}
+	rig_free(r);
+}
+
+/* ---- sessions that come again */
+
+static const char slow_ini[] = "[lcores]\ndata = 1\n"
+			       "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+			       "[sessions]\nwindow_bytes = 1M\nmax_producers = 65536\n"
+			       "[port net_memif0]\naddress = 10.0.0.254/24\n"
+			       "[topic slow]\npartitions = 2\nlog_bytes = 8M\nmax_message_bytes = 16K\n"
+			       "messages_per_s = 10000\n"
+			       "[topic free]\npartitions = 1\nlog_bytes = 8M\nmax_message_bytes = 16K\n";
+#define P_FREE 2
+
+static bool may_send(const struct rig_session *s)
+{
+	return s->next_pkt < s->limit_pkt && s->used_bytes + BATCH_BYTES(4) <= s->limit_bytes;
+}
+
+/* All it may. What was taken. */
+static uint64_t send_all(struct rig_session *s, uint32_t partition, uint64_t *seq)
+{
+	uint64_t taken = 0;
+
+	while (may_send(s)) {
+		if (rig_produce(s, 0, partition, *seq, 4, 0) != KX_DROP_NONE) {
+			s->floor_pkt = s->next_pkt; /* it will be sent under another number */
+			break;
+		}
+		s->used_bytes += BATCH_BYTES(4);
+		*seq += 4;
+		taken += 4;
+	}
+	return taken;
+}
+
+static void leave(struct rig_session *s)
+{
+	struct kx_close close = {.code = KX_CODE_OK};
+
+	(void)rig_send(s, KX_CLOSE, &close, sizeof(close));
+}
+
+/* One session keeps to its credit for 10 s. Meanwhile sessions come, get credit by a message to a topic
+ * without a limit (or not), send all they may to the limited one, and go. */
+static void newcomers(bool by_the_free_topic)
+{
+	struct rig *r = rig_new(slow_ini, 0, 1);
+	struct rig_session honest = rig_connect(r, 1, 5000), other;
+	uint64_t seq = 0, others_seq, taken = 0, others = 0;
+
+	for (int turn = 0; turn < 5000; turn++) {
+		other = rig_connect(r, 2, (uint16_t)(6000 + turn));
+		if (by_the_free_topic) {
+			assert_int_equal(rig_produce(&other, 0, P_FREE, 0, 1, 0), KX_DROP_NONE);
+			other.used_bytes += BATCH_BYTES(1);
+		}
+		rig_turn(r, 1000000);
+		learn(r, &honest);
+		learn(r, &other);
+		rig_forget(r);
+		others_seq = 0;
+		others += send_all(&other, 1, &others_seq);
+		taken += send_all(&honest, 0, &seq);
+		leave(&other);
+		rig_turn(r, 1000000);
+		learn(r, &honest);
+		rig_forget(r);
+	}
+	print_message("kept its session: %lu messages; came again: %lu\n", (unsigned long)taken,
+		(unsigned long)others);
+	assert_in_range(taken + others, 98000, 104000); /* with the savings, and what is in debt at the end */
+	assert_true(taken > 30000);
+	if (by_the_free_topic)
+		assert_true(r->ledger.drop[KX_DROP_QUOTA_DEBT] > 0);
+	rig_free(r);
+}
+
+static void test_new_sessions_gain_nothing(void **state)
+{
+	(void)state;
+	newcomers(false);
+	newcomers(true);
+}
+
+/* A client whose heartbeats say all the time that data wait, against one whose do not. */
+static void test_asking_gains_little(void **state)
+{
+	struct rig *r = rig_new(slow_ini, 0, 1);
+	struct rig_session s[2] = {rig_connect(r, 1, 5000), rig_connect(r, 2, 5000)};
+	uint64_t seq[2] = {0}, taken[2] = {0};
+	struct kx_receipt body = {.next_pkt = 1};
+
+	(void)state;
+	s[1].flags = KX_FLAG_MORE;
+	for (int turn = 0; turn < 10000; turn++) {
+		for (uint32_t i = 0; i < 2; i++)
+			taken[i] += send_all(&s[i], i, &seq[i]);
+		assert_int_equal(rig_send(&s[1], KX_HEARTBEAT, &body, sizeof(body)), KX_DROP_NONE);
+		rig_turn(r, 1000000);
+		learn(r, &s[0]);
+		learn(r, &s[1]);
+		rig_forget(r);
+	}
+	print_message(
+		"does not ask: %lu messages; asks: %lu\n", (unsigned long)taken[0], (unsigned long)taken[1]);
+	assert_true(taken[0] > 15000);
+	assert_true(taken[0] + taken[1] < 120000);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_topics_do_not_throttle_each_other),
+		cmocka_unit_test(test_new_sessions_gain_nothing),
+		cmocka_unit_test(test_asking_gains_little),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
