@@ -177,7 +177,7 @@ static void ini_text(struct sim *s, struct kx_text *t, uint32_t lcores)
 		(uint32_t)pick_in(s, KX_MAX(3 * heartbeat_ms, 500), 3000));
 	kx_text_add(t, "window_frames = %u\nwindow_bytes = 64K\nsetup_per_turn = %u\n", 16u << pick(s, 5),
 		(uint32_t)pick_in(s, 1, 4));
-	kx_text_add(t, "max_subscriptions = %u\nmax_producers = %u\n", (uint32_t)pick_in(s, 96, 160),
+	kx_text_add(t, "max_subscriptions = %u\nmax_producers = %u\n", (uint32_t)pick_in(s, 192, 320),
 		(uint32_t)pick_in(s, 48, 256));
 	kx_text_add(t, "max_reassembly = %u\ncookie_lifetime_ms = %u\n", (uint32_t)pick_in(s, 1, 4),
 		(uint32_t)pick_in(s, 300, 5000));
