@@ -4,11 +4,11 @@
  * that are changed, swapped between clients or too old, and time. What must hold: nothing sent before the
  * cookie came back is larger than what asked for it; a session comes into being only for a cookie of this
  * nonce and address, within its lifetime, and never twice for one nonce; a ticket that was changed gives
- * nothing; fuzz_broker.c says the rest.
+ * nothing; live_broker.c says the rest.
  */
 #include <unistd.h>
 
-#include "fuzz_broker.h"
+#include "live_broker.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

@@ -3,9 +3,9 @@
  * Fuzz target: sessions against a live broker. The input is a program: connect, produce, fragments,
  * subscribe, credit, NAK, any frame of any type, replays, reflections, frames of one session from the address
  * of another, time, ports without room or buffers. Connection ids, packet numbers, sequences and CRCs are
- * right where the program does not change them, so that it gets far. fuzz_broker.c says what must hold.
+ * right where the program does not change them, so that it gets far. live_broker.c says what must hold.
  */
-#include "fuzz_broker.h"
+#include "live_broker.h"
 #include "wire_samples.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

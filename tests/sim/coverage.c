@@ -35,6 +35,7 @@ static bool broker_never(enum kx_drop d)
 	case KX_DROP_FRAME_UNPROTECTED:
 	case KX_DROP_FRAME_TAG:
 	case KX_DROP_ACCESS_DENIED:
+	case KX_DROP_QUOTA_DEBT: /* and no topic has a quota here */
 		return true;
 	default:
 		return d <= KX_DROP_HANDOVER_FULL;

@@ -43,7 +43,6 @@ typedef void (*misbehave)(struct world *w, uint32_t turn);
 static void take(struct world *w, uint32_t turn, struct seen *seen)
 {
 	struct rig *r = w->r;
-	uint64_t bytes = 0;
 
 	for (unsigned int i = 0; i < r->sent_count; i++) {
 		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)r->sent[i].data;
@@ -63,7 +62,6 @@ static void take(struct world *w, uint32_t turn, struct seen *seen)
 			assert_int_equal(batch->base_offset, w->got);
 			w->got += batch->record_count;
 			seen->messages[turn] += batch->record_count;
-			bytes += batch->batch_bytes;
 		}
 	}
 	if (turn % 4 == 0 && w->got > 0) {

@@ -4,8 +4,8 @@
  * A live broker for fuzz targets, on the rig of the unit tests, and what must hold whatever it is sent. Each
  * function aborts when something does not.
  */
-#ifndef FUZZ_BROKER_H
-#define FUZZ_BROKER_H
+#ifndef LIVE_BROKER_H
+#define LIVE_BROKER_H
 
 #include "broker_rig.h"
 #include "fuzz_input.h"

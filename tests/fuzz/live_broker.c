@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "fuzz_broker.h"
+#include "live_broker.h"
 
 static const char ini[] =
 	"[lcores]\ndata = 1\n"
