@@ -251,8 +251,8 @@ int main(int argc, char **argv)
 	snprintf(ini, sizeof(ini), ini_format, log_mib);
 	if (messages < 1 || messages > 17 || kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
-		kx_auth_secrets_init(&secrets) != 0 || kx_producer_ids_create(1024, 1, &producer_ids) != 0 ||
-		kx_fence_create(&fence) != 0 ||
+		kx_auth_secrets_init(&secrets) != 0 ||
+		kx_producer_ids_create(1024, 1, 1, &producer_ids) != 0 || kx_fence_create(&fence) != 0 ||
 		posix_memalign((void **)&log, 2 << 20, conf->memory.log_bytes) != 0) {
 		fprintf(stderr, "micro_broker: cannot start (%s); 1..17 messages a frame\n", errs->text[0]);
 		return 2;

@@ -188,7 +188,7 @@ static void broker_open(enum kx_protect protect)
 	ini_make(text, sizeof(text), protect);
 	if (errs == NULL || kx_conf_load_memory("bench.ini", text, strlen(text), &conf, errs) != 0 ||
 		kx_auth_secrets_init(&secrets) != 0 ||
-		kx_producer_ids_create(1024, 7, &config.producer_ids) != 0 ||
+		kx_producer_ids_create(1024, 1, 7, &config.producer_ids) != 0 ||
 		kx_fence_create(&config.fence) != 0)
 		exit(2);
 	config.conf = conf;

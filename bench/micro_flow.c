@@ -221,8 +221,8 @@ int main(void)
 
 	if (kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
-		kx_auth_secrets_init(&secrets) != 0 || kx_producer_ids_create(1024, 1, &producer_ids) != 0 ||
-		kx_fence_create(&fence) != 0 ||
+		kx_auth_secrets_init(&secrets) != 0 ||
+		kx_producer_ids_create(1024, 1, 1, &producer_ids) != 0 || kx_fence_create(&fence) != 0 ||
 		posix_memalign((void **)&log, 2 << 20, conf->memory.log_bytes) != 0) {
 		fprintf(stderr, "micro_flow: cannot start: %s\n", errs->text[0]);
 		return 2;

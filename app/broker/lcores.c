@@ -41,8 +41,9 @@ static int make_shared(struct app *app)
 	err = kx_quotas_create(app->conf, kx_tsc_to_ns(&app->clock, kx_tsc_read()), &app->quotas);
 	if (err != 0)
 		return app_fail(app, "no memory for quotas");
-	if (kx_producer_ids_create(app->conf->sessions.max_producer_ids, app->boot_id, &app->producer_ids) !=
-			0 ||
+	if (kx_producer_ids_create(app->conf->sessions.max_producer_ids,
+		    app->conf->principal_count - !app->conf->auth.anonymous, app->boot_id,
+		    &app->producer_ids) != 0 ||
 		kx_fence_create(&app->fence) != 0)
 		return app_fail(app, "no memory for %u producer ids", app->conf->sessions.max_producer_ids);
 	app->offsets = aligned_alloc(KX_CACHE_LINE, bytes);

@@ -102,7 +102,7 @@ void identity_drop(struct kx_broker *b, struct session *s)
 		s->fence_listed = false;
 	}
 	if (s->registered != NULL)
-		kx_producer_ids_release(s->registered, b->now_ns);
+		kx_producer_ids_release(b->config.producer_ids, s->registered, b->now_ns);
 	s->registered = NULL;
 }
 

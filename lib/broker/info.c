@@ -53,6 +53,11 @@ uint32_t kx_broker_pins(const struct kx_broker *b)
 	return b->topics.pool.pins;
 }
 
+const struct kx_producer_ids *kx_broker_producer_ids(const struct kx_broker *b)
+{
+	return b->config.producer_ids;
+}
+
 const struct kx_principal_counters *kx_broker_principal_counters(const struct kx_broker *b, uint32_t id)
 {
 	return &b->principal_counters[id];

@@ -181,6 +181,8 @@ struct kx_principal_counters {
 };
 /** By number, 0..conf principal_count-1; principal_count: of names that are nobody's. */
 const struct kx_principal_counters *kx_broker_principal_counters(const struct kx_broker *b, uint32_t id);
+/** The table it was given. */
+const struct kx_producer_ids *kx_broker_producer_ids(const struct kx_broker *b);
 const struct kx_broker_counters *kx_broker_counters(const struct kx_broker *b);
 /** Residence histogram (RX burst of a produce frame -> flush of its delivery). */
 const struct kx_hist *kx_broker_residence(const struct kx_broker *b);

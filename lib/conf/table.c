@@ -232,7 +232,10 @@ static const struct kx_conf_key keys[] = {
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max_producer_ids, "producers", 64, 16777216, "65536"),
 		.power_of_two = true,
 		.reason = "Producer ids the whole broker remembers, one a client that produces: who has it "
-			  "and its epoch. The one that was not used for longest is forgotten first."},
+			  "and its epoch. Of several principals one gets half of them at most; when it takes "
+			  "more, its own that were not used for longest are forgotten. At least four times "
+			  "the sessions of all data lcores, so that none is forgotten while its client is "
+			  "away for a moment."},
 
 	/* [telemetry] */
 	{KX_CONF_S_TELEMETRY, SWITCH(telemetry, latency, "on"),

@@ -82,6 +82,22 @@ static void add_rings(struct rte_tel_data *parent, const char *key, struct rte_r
 	tel_u64(d, "fullest_in_use", fullest);
 }
 
+/* The table of producer ids, which all data lcores share. */
+static void add_producer_ids(struct rte_tel_data *parent, const struct kx_producer_ids *ids)
+{
+	struct rte_tel_data *d = tel_dict(parent, "producer_ids");
+	struct kx_producer_ids_usage u;
+
+	if (d == NULL)
+		return;
+	kx_producer_ids_usage(ids, &u);
+	tel_u64(d, "size", u.total);
+	tel_u64(d, "in_use", u.used);
+	tel_u64(d, "with_session", u.live);
+	tel_u64(d, "replaced", u.replaced);
+	tel_u64(d, "refused", u.refused);
+}
+
 int tel_memory(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d)
 {
 	const struct kx_worker_fabric *f = c->workers[0]->fabric;
@@ -101,6 +117,7 @@ int tel_memory(const struct kx_telemetry_config *c, const char *params, struct r
 		add_pool(pools, c->workers[i]);
 		add_tables(lcores, c, i);
 	}
+	add_producer_ids(d, kx_broker_producer_ids(c->workers[0]->broker));
 	add_rings(rings, "handover", f->handover, pairs);
 	add_rings(rings, "relay", f->relay, pairs);
 	tel_u64(d, "lcores_left_out", c->worker_count > TEL_LCORES ? c->worker_count - TEL_LCORES : 0);

@@ -62,6 +62,8 @@ int tel_principal_stats(const struct kx_telemetry_config *c, const char *params,
 	tel_text(d, "frames", frames[p->frames]);
 	tel_u64(d, "sessions", all.sessions);
 	tel_u64(d, "sessions_max", p->sessions);
+	tel_u64(d, "producer_ids",
+		kx_producer_ids_held(kx_broker_producer_ids(c->workers[0]->broker), (uint32_t)id));
 	tel_u64(d, "accepted", all.accepted);
 	tel_u64(d, "refused", all.refused);
 	tel_u64(d, "denied", all.denied);

@@ -46,24 +46,40 @@ struct kx_producer_id {
 
 /**
  * All producer ids of a start of the broker, shared by its data lcores; no lock. Bounded: 64 bytes an id.
- * When it is full a new id takes the place of the one idle longest (without a session) among some that are
- * looked at; a producer whose id was given up so is told UNKNOWN_FATE when it comes back, never served as if
- * nothing had been. Ids are not reused, and epochs of a place never fall, not even with the id: (place,
- * epoch) names one epoch of one id, so that the check of a frame is one comparison with
+ * A new id takes a place that was never used; of several principals each may do so as long as it has no more
+ * ids than such places are left, so that none of them takes all. Else it takes the place of an id without a
+ * session, of some that are looked at: of the asker's own the one idle longest; without one, of another's
+ * idle for KX_PRODUCER_ID_KEPT_NS the one idle longest; else the asker is refused. So one that takes ids
+ * without end takes its own. A producer whose id was given up is told UNKNOWN_FATE when it comes back, never
+ * served as if nothing had been. Ids are not reused, and epochs of a place never fall, not even with the id:
+ * (place, epoch) names one epoch of one id, so that the check of a frame is one comparison with
  * kx_producer_id_epoch().
  */
 struct kx_producer_ids;
+/** So long another principal's id is kept after its last session has ended, whoever asks for one. */
+#define KX_PRODUCER_ID_KEPT_NS (600 * KX_NS_PER_S)
 
 /**
- * @param count  ids kept: power of two; at least twice the sessions of all data lcores is a good choice
+ * @param count  ids kept: power of two; at least four times the sessions of all data lcores is a good choice
+ * @param principals  that there are: one has all places
  * @param boot_id  of this start: where ids begin, so that those of another start are not taken for ours
  * @return 0; -EINVAL; -ENOMEM. Before the data lcores start.
  */
-int kx_producer_ids_create(uint32_t count, uint64_t boot_id, struct kx_producer_ids **out);
+int kx_producer_ids_create(
+	uint32_t count, uint32_t principals, uint64_t boot_id, struct kx_producer_ids **out);
 void kx_producer_ids_destroy(struct kx_producer_ids *ids);
-/** Ids that have a session, all in use since the start, and places. Any thread; walks the table. */
-void kx_producer_ids_count(
-	const struct kx_producer_ids *ids, uint32_t *live, uint32_t *used, uint32_t *total);
+
+struct kx_producer_ids_usage {
+	uint32_t total;	   /**< places */
+	uint32_t used;	   /**< places that hold an id */
+	uint32_t live;	   /**< ids that have a session */
+	uint64_t replaced; /**< ids that were given up for others */
+	uint64_t refused;  /**< times there was no place for an id */
+};
+/** Any thread. */
+void kx_producer_ids_usage(const struct kx_producer_ids *ids, struct kx_producer_ids_usage *out);
+/** Places that a principal's ids have. Any thread. */
+uint32_t kx_producer_ids_held(const struct kx_producer_ids *ids, uint32_t principal);
 
 /** What set-up got: a session holds it until kx_producer_ids_release(). */
 struct kx_producer_ref {
@@ -73,7 +89,7 @@ struct kx_producer_ref {
 };
 /**
  * A new id for `principal`. Any data lcore, in set-up.
- * @return 0; -ENOSPC: no place without sessions among those looked at
+ * @return 0; -ENOSPC: among those looked at there was no place that this principal may have
  */
 int kx_producer_ids_new(
 	struct kx_producer_ids *ids, uint32_t principal, uint64_t now_ns, struct kx_producer_ref *out);
@@ -93,7 +109,7 @@ int kx_producer_ids_take_over(struct kx_producer_ids *ids, uint64_t id, uint32_t
 int kx_producer_ids_join(
 	struct kx_producer_ids *ids, uint64_t id, uint32_t epoch, struct kx_producer_ref *out);
 /** The session ends. */
-void kx_producer_ids_release(struct kx_producer_id *entry, uint64_t now_ns);
+void kx_producer_ids_release(struct kx_producer_ids *ids, struct kx_producer_id *entry, uint64_t now_ns);
 /** State of (id, epoch) on some partition was evicted although something had been stored under it. */
 void kx_producer_ids_forgot(struct kx_producer_ids *ids, uint64_t id, uint32_t epoch);
 

@@ -290,8 +290,8 @@ void broker_up(struct sim *s)
 	b->up = true;
 	SIM_CHECK(s,
 		kx_quotas_create(b->conf, kx_clock_mono_ns(), &b->quotas) == 0 &&
-			kx_producer_ids_create(b->conf->sessions.max_producer_ids, b->boot_ids[b->boots - 1],
-				&b->producer_ids) == 0 &&
+			kx_producer_ids_create(b->conf->sessions.max_producer_ids, b->conf->principal_count,
+				b->boot_ids[b->boots - 1], &b->producer_ids) == 0 &&
 			kx_fence_create(&b->fence) == 0,
 		"what the data lcores share cannot be made");
 	check_boot(s);

@@ -153,7 +153,9 @@ struct rig *rig_new_slices(
 	struct rig *r = calloc(1, sizeof(*r));
 
 	r->conf = load(ini);
-	assert_int_equal(kx_producer_ids_create(r->conf->sessions.max_producer_ids, 77, &r->ids), 0);
+	assert_int_equal(kx_producer_ids_create(
+				 r->conf->sessions.max_producer_ids, r->conf->principal_count, 77, &r->ids),
+		0);
 	assert_int_equal(kx_fence_create(&r->fence), 0);
 	assert_int_equal(kx_auth_secrets_init(&r->secrets), 0);
 	assert_int_equal(posix_memalign((void **)&r->offsets, KX_CACHE_LINE,

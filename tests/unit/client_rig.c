@@ -262,8 +262,8 @@ static void brokers_up(struct net *net)
 	memset(net->offsets, 0, net->conf->partition_count * sizeof(*net->offsets));
 	memset(net->ledgers, 0, sizeof(net->ledgers));
 	net->boot_id++;
-	assert_int_equal(
-		kx_producer_ids_create(net->ids_count != 0 ? net->ids_count : 1024, net->boot_id, &net->ids),
+	assert_int_equal(kx_producer_ids_create(net->ids_count != 0 ? net->ids_count : 1024,
+				 net->conf->principal_count, net->boot_id, &net->ids),
 		0);
 	assert_int_equal(kx_fence_create(&net->fence), 0);
 	for (uint32_t i = 0; i < net->lcore_count; i++) {

@@ -13,7 +13,7 @@ static struct kx_producer_ids *table(void)
 {
 	struct kx_producer_ids *ids;
 
-	assert_int_equal(kx_producer_ids_create(IDS, 77, &ids), 0);
+	assert_int_equal(kx_producer_ids_create(IDS, 1, 77, &ids), 0);
 	return ids;
 }
 
@@ -24,9 +24,9 @@ static void test_sizes(void **state)
 	(void)state;
 	assert_int_equal(sizeof(struct kx_producer_id), 64);
 	assert_int_equal(sizeof(struct kx_fence), 64 + 64 * KX_LCORES_MAX);
-	assert_int_equal(kx_producer_ids_create(0, 1, &ids), -EINVAL);
-	assert_int_equal(kx_producer_ids_create(100, 1, &ids), -EINVAL);
-	assert_int_equal(kx_producer_ids_create(1u << 25, 1, &ids), -EINVAL);
+	assert_int_equal(kx_producer_ids_create(0, 1, 1, &ids), -EINVAL);
+	assert_int_equal(kx_producer_ids_create(100, 1, 1, &ids), -EINVAL);
+	assert_int_equal(kx_producer_ids_create(1u << 25, 1, 1, &ids), -EINVAL);
 	kx_producer_ids_destroy(NULL);
 }
 
@@ -84,19 +84,20 @@ static void test_full(void **state)
 {
 	struct kx_producer_ids *ids = table();
 	struct kx_producer_ref all[IDS], more, r;
-	uint32_t live, used, total;
+	struct kx_producer_ids_usage u;
 
 	(void)state;
 	for (uint32_t i = 0; i < IDS; i++)
 		assert_int_equal(kx_producer_ids_new(ids, 0, i + 1, &all[i]), 0);
 	assert_int_equal(kx_producer_ids_new(ids, 0, 100, &more), -ENOSPC);
-	kx_producer_ids_count(ids, &live, &used, &total);
-	assert_int_equal(live, IDS);
-	assert_int_equal(used, IDS);
-	assert_int_equal(total, IDS);
+	kx_producer_ids_usage(ids, &u);
+	assert_int_equal(u.live, IDS);
+	assert_int_equal(u.used, IDS);
+	assert_int_equal(u.total, IDS);
+	assert_int_equal(u.refused, 1);
 	/* two idle ones: the one that is idle longer goes when both are looked at */
-	kx_producer_ids_release(all[10].entry, 300);
-	kx_producer_ids_release(all[11].entry, 200);
+	kx_producer_ids_release(ids, all[10].entry, 300);
+	kx_producer_ids_release(ids, all[11].entry, 200);
 	assert_int_equal(kx_producer_ids_new(ids, 0, 400, &more), 0);
 	assert_int_equal(kx_producer_ids_take_over(ids, all[11].id, 0, 500, &r), -ENOENT);
 	assert_int_equal(kx_producer_ids_join(ids, all[11].id, 1, &r), -ENOENT);
@@ -108,6 +109,119 @@ static void test_full(void **state)
 	assert_int_equal(kx_producer_ids_take_over(ids, all[10].id, 0, 500, &r), 0);
 	for (uint32_t i = 0; i < 2 * IDS; i++)
 		assert_int_equal(kx_producer_ids_new(ids, 0, 600, &more), -ENOSPC);
+	kx_producer_ids_destroy(ids);
+}
+
+/* ---- several principals */
+
+#define PATIENT	 1
+#define GREEDY	 2
+#define LATE	 3
+#define KEPT_NS	 KX_PRODUCER_ID_KEPT_NS
+#define START_NS (1000 * KX_NS_PER_S)
+
+static struct kx_producer_ids *shared_table(void)
+{
+	struct kx_producer_ids *ids;
+
+	assert_int_equal(kx_producer_ids_create(IDS, 4, 77, &ids), 0);
+	return ids;
+}
+
+/* Takes ids and ends their sessions at once; @return how many it got. */
+static uint32_t take_and_leave(struct kx_producer_ids *ids, uint32_t principal, uint32_t n, uint64_t now_ns)
+{
+	struct kx_producer_ref r;
+	uint32_t got = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (kx_producer_ids_new(ids, principal, now_ns + i, &r) != 0)
+			continue;
+		kx_producer_ids_release(ids, r.entry, now_ns + i);
+		got++;
+	}
+	return got;
+}
+
+/* One that takes ids without end: its own are given up, nobody else's, whether they have sessions or not, and
+ * whoever comes later finds a place. */
+static void test_one_that_takes_without_end(void **state)
+{
+	struct kx_producer_ids *ids = shared_table();
+	struct kx_producer_ref mine[8], r;
+	struct kx_producer_ids_usage u;
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(kx_producer_ids_new(ids, PATIENT, START_NS, &mine[i]), 0);
+	for (int i = 0; i < 4; i++) /* half of them have left for a moment */
+		kx_producer_ids_release(ids, mine[i].entry, START_NS);
+	assert_int_equal(take_and_leave(ids, GREEDY, 100 * IDS, START_NS), 100 * IDS);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(
+			kx_producer_ids_take_over(ids, mine[i].id, PATIENT, START_NS + i + 1, &r), 0);
+	for (int i = 4; i < 8; i++)
+		assert_int_equal(kx_producer_ids_join(ids, mine[i].id, mine[i].epoch, &r), 0);
+	assert_int_equal(kx_producer_ids_held(ids, PATIENT), 8);
+	assert_true(kx_producer_ids_held(ids, GREEDY) <= IDS / 2);
+	kx_producer_ids_usage(ids, &u);
+	assert_int_equal(u.used, 8 + kx_producer_ids_held(ids, GREEDY));
+	assert_int_equal(u.live, 8);
+	assert_int_equal(u.replaced, 100 * IDS - kx_producer_ids_held(ids, GREEDY));
+	assert_int_equal(u.refused, 0);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(kx_producer_ids_new(ids, LATE, START_NS, &r), 0);
+	assert_int_equal(kx_producer_ids_held(ids, LATE), 8);
+	kx_producer_ids_destroy(ids);
+}
+
+/* The same with sessions that stay: it is refused, and the others are not. */
+static void test_one_that_keeps_all_it_gets(void **state)
+{
+	struct kx_producer_ids *ids = shared_table();
+	struct kx_producer_ref mine, r;
+	struct kx_producer_ids_usage u;
+	uint32_t got = 0;
+
+	(void)state;
+	assert_int_equal(kx_producer_ids_new(ids, PATIENT, START_NS, &mine), 0);
+	kx_producer_ids_release(ids, mine.entry, START_NS);
+	for (uint32_t i = 0; i < 2 * IDS; i++)
+		got += kx_producer_ids_new(ids, GREEDY, START_NS + KEPT_NS - 1, &r) == 0;
+	assert_int_equal(got, kx_producer_ids_held(ids, GREEDY));
+	assert_true(got >= IDS / 2 - 1 && got <= IDS / 2);
+	kx_producer_ids_usage(ids, &u);
+	assert_int_equal(u.refused, 2 * IDS - got);
+	assert_int_equal(kx_producer_ids_take_over(ids, mine.id, PATIENT, START_NS + 1, &r), 0);
+	kx_producer_ids_release(ids, r.entry, START_NS);
+	assert_int_equal(kx_producer_ids_new(ids, PATIENT, START_NS, &r), 0);
+	/* nobody came for it in all that time: now it may go, and only it */
+	assert_int_equal(kx_producer_ids_new(ids, GREEDY, START_NS + KEPT_NS, &r), 0);
+	assert_int_equal(r.id, mine.id + IDS);
+	assert_int_equal(kx_producer_ids_take_over(ids, mine.id, PATIENT, START_NS + 2, &r), -ENOENT);
+	assert_int_equal(kx_producer_ids_new(ids, GREEDY, START_NS + KEPT_NS, &r), -ENOSPC);
+	kx_producer_ids_destroy(ids);
+}
+
+/* Its own idle one goes before another's that is idle far longer. */
+static void test_own_before_others(void **state)
+{
+	struct kx_producer_ids *ids;
+	struct kx_producer_ref old, mine = {0}, r;
+
+	(void)state;
+	assert_int_equal(kx_producer_ids_create(32, 4, 77, &ids), 0); /* all are looked at */
+	assert_int_equal(kx_producer_ids_new(ids, PATIENT, START_NS, &old), 0);
+	kx_producer_ids_release(ids, old.entry, START_NS);
+	while (kx_producer_ids_new(ids, GREEDY, START_NS, &r) == 0)
+		mine = r;
+	kx_producer_ids_release(ids, mine.entry, START_NS + 2 * KEPT_NS);
+	for (uint64_t i = 1; i <= 40; i++) { /* wherever it begins to look */
+		assert_int_equal(kx_producer_ids_new(ids, GREEDY, START_NS + 2 * KEPT_NS, &r), 0);
+		assert_int_equal(r.id, mine.id + 32 * i);
+		kx_producer_ids_release(ids, r.entry, START_NS + 2 * KEPT_NS);
+	}
+	assert_int_equal(kx_producer_ids_take_over(ids, old.id, PATIENT, START_NS + 1, &r), 0);
 	kx_producer_ids_destroy(ids);
 }
 
@@ -198,7 +312,7 @@ static void test_fence_under_threads(void **state)
 		while (!kx_fence_passed(w.fence, g, 0, 2, &at))
 			sched_yield();
 		__atomic_store_n(&w.accepted, r.epoch, __ATOMIC_RELEASE);
-		kx_producer_ids_release(r.entry, i);
+		kx_producer_ids_release(w.ids, r.entry, i);
 	}
 	__atomic_store_n(&w.stop, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
@@ -223,12 +337,12 @@ static void *set_up(void *arg)
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		if (n == KX_DIM(held))
-			kx_producer_ids_release(held[--n].entry, i + 1);
+			kx_producer_ids_release(s->ids, held[--n].entry, i + 1);
 		if (kx_producer_ids_new(s->ids, 0, i + 1, &held[n]) == 0)
 			s->ids_given[s->n++] = held[n++].id;
 	}
 	while (n > 0)
-		kx_producer_ids_release(held[--n].entry, ROUNDS);
+		kx_producer_ids_release(s->ids, held[--n].entry, ROUNDS);
 	return NULL;
 }
 
@@ -244,7 +358,8 @@ static void test_set_up_under_threads(void **state)
 	struct kx_producer_ids *ids = table();
 	struct setter *s = calloc(2, sizeof(*s));
 	uint64_t *all = calloc(2 * ROUNDS, sizeof(*all));
-	uint32_t live, used, total, n;
+	struct kx_producer_ids_usage u;
+	uint32_t n;
 	pthread_t threads[2];
 
 	(void)state;
@@ -261,8 +376,9 @@ static void test_set_up_under_threads(void **state)
 	qsort(all, n, sizeof(*all), by_id);
 	for (uint32_t i = 1; i < n; i++)
 		assert_true(all[i] != all[i - 1]);
-	kx_producer_ids_count(ids, &live, &used, &total);
-	assert_int_equal(live, 0);
+	kx_producer_ids_usage(ids, &u);
+	assert_int_equal(u.live, 0);
+	assert_int_equal(u.replaced, n - IDS);
 	free(all);
 	free(s);
 	kx_producer_ids_destroy(ids);
@@ -275,6 +391,9 @@ int main(void)
 		cmocka_unit_test(test_take_over),
 		cmocka_unit_test(test_forgotten_is_of_an_epoch),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_one_that_takes_without_end),
+		cmocka_unit_test(test_one_that_keeps_all_it_gets),
+		cmocka_unit_test(test_own_before_others),
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_fence_under_threads),
 		cmocka_unit_test(test_set_up_under_threads),

@@ -96,7 +96,7 @@ static void open_world(struct world *t)
 	size_t bytes;
 
 	memset(t, 0, sizeof(*t));
-	assert_int_equal(kx_producer_ids_create(64, 7, &t->producer_ids), 0);
+	assert_int_equal(kx_producer_ids_create(64, 1, 7, &t->producer_ids), 0);
 	assert_int_equal(kx_fence_create(&t->fence), 0);
 	assert_int_equal(kx_conf_load_memory("t.ini", ini, sizeof(ini) - 1, &t->conf, NULL), 0);
 	bytes = t->conf->partition_count * sizeof(*t->offsets);

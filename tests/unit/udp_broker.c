@@ -91,7 +91,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (kx_auth_secrets_init(&secrets) != 0 || kx_random_bytes(&boot_id, sizeof(boot_id)) != 0 ||
-		kx_producer_ids_create(1024, boot_id, &producer_ids) != 0 || kx_fence_create(&fence) != 0)
+		kx_producer_ids_create(1024, conf->principal_count, boot_id, &producer_ids) != 0 ||
+		kx_fence_create(&fence) != 0)
 		return 1;
 	offsets = aligned_alloc(KX_CACHE_LINE, conf->partition_count * sizeof(*offsets));
 	memset(offsets, 0, conf->partition_count * sizeof(*offsets));
