@@ -82,6 +82,9 @@ static void on_event(void *user, const struct kx_event *e)
 	case KX_EVENT_CONSUMER_READY:
 		cli->ready = true;
 		break;
+	case KX_EVENT_CONSUMER_WAITING:
+		cli_error("topic %s, partition %u: %s; asking again", o->topic, e->partition, why(e));
+		break;
 	case KX_EVENT_OFFSET_TRIMMED:
 		cli_error("partition %u: offsets %llu to %llu are no longer there", e->partition,
 			(unsigned long long)e->first, (unsigned long long)e->last);

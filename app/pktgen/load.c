@@ -29,6 +29,9 @@ static void on_event(void *arg, const struct kx_event *e)
 	case KX_EVENT_CONSUMER_FAILED:
 		l->trouble = "a consumer was refused";
 		break;
+	case KX_EVENT_CONSUMER_WAITING:
+		l->trouble = "the broker has no place for a subscription";
+		break;
 	case KX_EVENT_DISCONNECTED:
 		l->trouble = "a session ended";
 		break;

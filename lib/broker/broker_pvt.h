@@ -69,6 +69,8 @@ struct session {
 	uint8_t key_index;	 /* which of its principal's keys it proved */
 	bool fence_listed;	 /* ACCEPT waits until all lcores know our epoch */
 	uint8_t blocked;
+	uint8_t refused;   /* enum kx_blocked: why a frame within its credit was not taken, as long as that is
+			      so */
 	uint8_t tag_bytes; /* behind every frame */
 	uint8_t repeat_count;
 	uint16_t dirty_count;
@@ -82,6 +84,8 @@ struct session {
 	uint32_t active_at;	/* index in broker's active list */
 	uint32_t weight;	/* recent use of packets */
 	uint32_t largest_batch; /* it has sent */
+	uint32_t refused_bytes;
+	struct kx_partition *refused_part;
 	uint64_t weighed_ns;
 	/* limited topics it writes to, wrote to since the last tick, has ever written to: quota.c */
 	uint64_t quota_topics[QUOTA_WORDS], quota_recent[QUOTA_WORDS], quota_known[QUOTA_WORDS];
@@ -418,6 +422,10 @@ static inline void credit_used(struct session *s, uint64_t bytes)
 		s->blocks[i]->reserved_bytes -= bytes;
 }
 /* What was charged was not stored after all, and will come again uncharged. */
+/* A batch of so many bytes finds no room although there is credit for it: that is told, and when it is over.
+ */
+void credit_refused(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why);
 void credit_refund(struct session *s, uint64_t bytes);
 void credit_extend(struct kx_broker *b, struct session *s);
 void credit_release(struct kx_broker *b, struct session *s);

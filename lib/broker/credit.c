@@ -302,10 +302,37 @@ static void extend_bytes(struct kx_broker *b, struct session *s)
 	s->limit_bytes += more;
 }
 
-static enum kx_blocked cause(const struct kx_broker *b, const struct session *s, bool quota)
+void credit_refused(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why)
+{
+	s->refused = (uint8_t)why;
+	s->refused_part = p;
+	s->refused_bytes = bytes;
+	ack_due(b, s, true);
+}
+
+/* Would it still be refused? */
+static bool refused(struct kx_broker *b, struct session *s)
+{
+	bool still;
+
+	if (s->refused == KX_BLOCKED_QUOTA) {
+		still = !quota_admits(b, s, s->refused_part, s->refused_bytes);
+	} else {
+		(void)unreserved(b, s->refused_part); /* frees what is read */
+		still = room_bytes(b, s->refused_part) < s->refused_bytes;
+	}
+	if (!still)
+		s->refused = KX_BLOCKED_NO;
+	return still;
+}
+
+static enum kx_blocked cause(struct kx_broker *b, struct session *s, bool quota)
 {
 	uint64_t least = KX_MAX((uint64_t)b->config.datagram_max_bytes, s->largest_batch);
 
+	if (kx_unlikely(s->refused != KX_BLOCKED_NO) && refused(b, s))
+		return (enum kx_blocked)s->refused;
 	if (unused(s) < KX_MIN(least, b->window_bytes))
 		return quota				 ? KX_BLOCKED_QUOTA
 			: s->block_count > 0 || s->loose ? KX_BLOCKED_LOG

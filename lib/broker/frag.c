@@ -258,6 +258,7 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	}
 	if (!quota_admits(b, s, p, f->batch_bytes)) {
 		*drop = KX_DROP_QUOTA_DEBT;
+		credit_refused(b, s, p, f->batch_bytes, KX_BLOCKED_QUOTA);
 		return NULL;
 	}
 	r = find_place(b);

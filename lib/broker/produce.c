@@ -395,13 +395,13 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		return KX_DROP_CREDIT_EXCEEDED;
 	}
 	if (kx_unlikely(!quota_admits(b, s, p, batch->batch_bytes))) {
-		ack_due(b, s, true);
+		credit_refused(b, s, p, batch->batch_bytes, KX_BLOCKED_QUOTA);
 		return KX_DROP_QUOTA_DEBT;
 	}
 	if (kx_unlikely(batch->first_seq > st->next_seq))
 		return hold(b, s, p, st, batch, alone);
 	if (kx_unlikely(!append(b, s, p, st, batch, f->rx_ns, &stored))) {
-		ack_due(b, s, true);
+		credit_refused(b, s, p, batch->batch_bytes, KX_BLOCKED_LOG);
 		return KX_DROP_LOG_FULL;
 	}
 	s->produced += alone;

@@ -117,7 +117,8 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	ch->used_bytes = 0;
 	ch->blocked = KX_BLOCKED_NO;
 	ch->blocked_ns = 0;
-	ch->blocked_probes = 0;
+	ch->blocked_probes = ch->vain = 0;
+	ch->vain_ns = 0;
 	ch->credit_due_ns = ch->nak_due_ns = ch->stall_due_ns = ch->send_due_ns = UINT64_MAX;
 	ch->ask_due_ns = ch->resume_due_ns = 0;
 	ch->resume_id = ch->resume_tries = 0;
@@ -332,6 +333,8 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 			if (part->ch != ch || part->head == NONE || p->slots[part->head].state != SLOT_SENT)
 				continue;
 			any = true;
+			if (ch->vain > 0 && ch->retx_count > 0)
+				continue; /* it is known what becomes of it: nothing for now */
 			/* what is on its way may bring it, but not for ever: parts of a later message that
 			 * the broker has no place for before this batch would be sent again and again */
 			if ((ch->tx.waiting == 0 && ch->retx_count == 0) ||

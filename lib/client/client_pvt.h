@@ -24,6 +24,8 @@
 #define STALL_LONG    (1000 * MS)  /* asked for then, whatever else is on its way */
 #define REQUEST_FIRST (50 * MS)	   /* a request is repeated after this, then doubled */
 #define REQUEST_SLOW  (1000 * MS)
+#define PLACE_MAX     (30 * KX_NS_PER_S) /* asked for after REQUEST_SLOW, doubled up to this */
+#define VAIN_MAX      (1000 * MS)	 /* longest wait between repairs that the broker does not take */
 #define FRAME_HDR     ((uint32_t)sizeof(struct kx_frame_hdr))
 
 /* ---- timer.c: a heap by time. A timer may fire early (it is only ever moved forward); its handler looks
@@ -212,6 +214,7 @@ struct sub {
 	uint32_t log_epoch;
 	uint32_t held_head, held_tail, held_count;
 	uint32_t asks;
+	uint32_t no_place; /* times in a row that the broker had none for it */
 	uint8_t state;
 	bool credit_listed, gap_listed, in_channel, reset_position, durable;
 	bool no_room;	/* holes are left unnamed: what is asked for could not be held */
@@ -231,6 +234,7 @@ struct kx_consumer {
 	struct request meta;
 	uint8_t state;
 	bool was_ready;
+	bool told_waiting; /* since it was ready last */
 	uint32_t index;
 	uint32_t window, ring_bytes, ring_count;
 	uint8_t *rings;
@@ -297,6 +301,9 @@ struct channel {
 	uint64_t throttle_ns, throttle_seen_ns; /* THROTTLED was told; the last time it was so */
 	uint8_t throttled;			/* the cause that was told, or KX_BLOCKED_NO */
 	uint32_t blocked_probes;
+	/* repairs while the broker takes nothing: so many turns of them in a row in vain, none before */
+	uint32_t vain;
+	uint64_t vain_ns;
 	struct timer timer;
 	struct kx_rtt rtt;
 	struct kx_cc cc;

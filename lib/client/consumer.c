@@ -300,6 +300,7 @@ void kxc_consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t no
 		/* what a broker kept in memory only is gone, its offsets begin again */
 		s->reset_position |= new_boot && !s->durable && s->next_offset != UINT64_MAX;
 	}
+	c->told_waiting = false;
 	if (c->state != OPEN_FAILED)
 		c->state = OPEN_META;
 }
@@ -386,7 +387,7 @@ static bool subscribe(struct sub *s, uint64_t now_ns)
 		s->id = c->sub_gen[i] << 16 | i;
 		s->taken_bytes = 0;
 		s->limit_bytes = s->consumer->window;
-		s->asks = 0;
+		s->asks = s->no_place = 0;
 	}
 	if (!kxc_channel_begin(s->ch, KX_SUBSCRIBE, sizeof(struct kx_subscribe), now_ns, &o))
 		return false;
@@ -432,6 +433,25 @@ static void truncated(struct sub *s, uint64_t to)
 			.first = to});
 }
 
+/* Others may leave: asked again, and the application knows why it waits. */
+static void no_place(struct sub *s, uint32_t code, uint64_t now_ns)
+{
+	struct kx_consumer *c = s->consumer;
+
+	s->ask_ns = now_ns + KX_MIN(REQUEST_SLOW << KX_MIN(s->no_place, 8u), PLACE_MAX);
+	s->no_place++;
+	c->was_ready = false; /* told again when it is */
+	if (c->told_waiting)
+		return;
+	c->told_waiting = true;
+	kxc_client_event(c->client,
+		&(struct kx_event){.type = KX_EVENT_CONSUMER_WAITING,
+			.result = KX_REFUSED,
+			.code = code,
+			.consumer = c,
+			.partition = s->index});
+}
+
 static void refused(struct channel *ch, struct sub *s, const struct kx_subscribed *b, uint64_t now_ns)
 {
 	if (b->code == KX_CODE_OFFSET_OUT_OF_RANGE && s->next_offset != UINT64_MAX) {
@@ -442,8 +462,8 @@ static void refused(struct channel *ch, struct sub *s, const struct kx_subscribe
 		ch->ask_due_ns = now_ns;
 		return;
 	}
-	if (b->code == KX_CODE_STOPPING || b->code == KX_CODE_SUBS_FULL) {
-		s->ask_ns = now_ns + REQUEST_SLOW;
+	if (b->code == KX_CODE_STOPPING || b->code == KX_CODE_SUBS_FULL || b->code == KX_CODE_BUSY) {
+		no_place(s, b->code, now_ns);
 		return;
 	}
 	s->state = SUB_FAILED;
@@ -471,6 +491,7 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 		truncated(s, 0);
 	}
 	s->state = SUB_ACTIVE;
+	s->no_place = 0;
 	s->log_epoch = b->log_epoch;
 	/* from inside a batch on: the batch comes whole */
 	s->next_offset = s->want <= b->next_offset ? KX_MAX(b->start_offset, s->want) : b->start_offset;
@@ -494,6 +515,7 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 		if (c->client->subs[c->subs[i]].state != SUB_ACTIVE)
 			return;
 	c->was_ready = true;
+	c->told_waiting = false;
 	kxc_client_event(c->client,
 		&(struct kx_event){.type = KX_EVENT_CONSUMER_READY, .consumer = c, .count = c->active_count});
 }

@@ -215,17 +215,23 @@ enum kx_event_type {
 	KX_EVENT_FENCED, /**< somebody took this client's producer id over (kx_client_opts.producer_id): what
 			    was pending is completed with KX_FENCED, its producers are over. Consumers go on
 			  */
-	KX_EVENT_THROTTLED, /**< data wait because the broker grants no more; `code`: enum kx_blocked, the
-			       cause (log full, buffers, quota, ...); `count`: its data lcore. Again when the
-			       cause changes. Nothing is lost: kx_producer_send() says BACK_PRESSURED when
-			       slots run out */
+	KX_EVENT_THROTTLED, /**< data wait because the broker grants no more, or takes nothing now;
+			       `code`: enum kx_blocked, the cause (log full, buffers, quota, ...); `count`:
+			       its data lcore. Again when the cause changes. Nothing is lost:
+			       kx_producer_send() says BACK_PRESSURED when slots run out */
 	KX_EVENT_RESUMED,   /**< for 100 ms nothing was held back any more, or the session that was
 			       throttled is gone; `code`: what the last cause was; `first`: ns since
 			       THROTTLED. Once for each time that THROTTLED began */
-	KX_EVENT_LOST /**< the broker was restarted and has lost messages of `producer` that it had confirmed:
-			 `count` of them, all with offsets in [first, last] of `partition` (of the log before
-			 the restart; exact when nobody else wrote between them). Told before PRODUCER_READY;
-			 what was not confirmed is completed with KX_LOST */
+	KX_EVENT_LOST,	    /**< the broker was restarted and has lost messages of `producer` that it had
+			       confirmed: `count` of them, all with offsets in [first, last] of `partition`
+			       (of the log before the restart; exact when nobody else wrote between them).
+			       Told before PRODUCER_READY; what was not confirmed is completed with KX_LOST */
+	KX_EVENT_CONSUMER_WAITING /**< the broker has no place for the subscription of `consumer` to
+				     `partition` now; `code`: why (SUBS_FULL: its table, or the session's
+				     share of it). Asked again after 1 s, then less and less often, every 30 s
+				     in the end; CONSUMER_READY follows when it has worked. Told once for each
+				     time that the consumer has to wait. Close consumers that are not needed,
+				     or have [sessions] max_subscriptions of the broker raised */
 };
 struct kx_event {
 	enum kx_event_type type;

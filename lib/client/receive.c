@@ -20,6 +20,10 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 	if (r->limit_bytes > ch->limit_bytes ||
 		(ch->tx.next_pkt >= ch->limit_pkt && r->limit_pkt > ch->limit_pkt))
 		ch->blocked_probes = 0;
+	if (n > 0 || r->blocked == KX_BLOCKED_NO) {
+		ch->vain = 0;
+		ch->vain_ns = 0;
+	}
 	ch->limit_pkt = KX_MAX(ch->limit_pkt, r->limit_pkt);
 	ch->limit_bytes = KX_MAX(ch->limit_bytes, r->limit_bytes);
 	ch->blocked = r->blocked;

@@ -26,7 +26,8 @@ const char *kx_event_name(enum kx_event_type type)
 {
 	static const char *const events[] = {"?", "CONNECTED", "CONNECT_FAILED", "DISCONNECTED",
 		"PRODUCER_READY", "PRODUCER_FAILED", "CONSUMER_READY", "CONSUMER_FAILED", "OFFSET_TRIMMED",
-		"OFFSET_TRUNCATED", "OWNER_CHANGED", "FENCED", "THROTTLED", "RESUMED", "LOST"};
+		"OFFSET_TRUNCATED", "OWNER_CHANGED", "FENCED", "THROTTLED", "RESUMED", "LOST",
+		"CONSUMER_WAITING"};
 
 	return (unsigned int)type < KX_DIM(events) ? events[type] : "?";
 }

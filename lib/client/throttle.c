@@ -18,11 +18,17 @@ void kxc_throttle_over(struct channel *ch, uint64_t now_ns)
 	ch->throttled = KX_BLOCKED_NO;
 }
 
+/* For more credit; or what it has credit for is not taken, however often it is sent. */
+static bool waits(const struct channel *ch)
+{
+	return ch->blocked != KX_BLOCKED_NO && (ch->blocked_ns != 0 || ch->vain > 1);
+}
+
 uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns)
 {
 	uint64_t calm_ns = ch->throttle_seen_ns + CALM_NS;
 
-	if (kx_unlikely(ch->blocked_ns != 0 && ch->blocked != KX_BLOCKED_NO)) {
+	if (kx_unlikely(waits(ch))) {
 		ch->throttle_seen_ns = now_ns;
 		if (ch->throttled == ch->blocked)
 			return UINT64_MAX;

@@ -146,7 +146,7 @@ static bool pace_allows(struct channel *ch, uint64_t now_ns)
 
 static bool repair_allowed(struct channel *ch, uint64_t now_ns)
 {
-	uint64_t due_ns = kx_retx_due_ns(&ch->budget);
+	uint64_t due_ns = KX_MAX(kx_retx_due_ns(&ch->budget), ch->vain_ns);
 
 	/* not bounded by limit_pkt: it takes the place of the one that was lost */
 	if (!kx_txwin_open_reserve(&ch->tx) || !pace_allows(ch, now_ns))
@@ -156,6 +156,15 @@ static bool repair_allowed(struct channel *ch, uint64_t now_ns)
 	ch->client->stats.repairs_deferred++;
 	ch->send_due_ns = KX_MIN(ch->send_due_ns, due_ns);
 	return false;
+}
+
+/* Not lost, but not taken? Each further go waits twice as long, until something is. */
+static void repaired(struct channel *ch, uint64_t now_ns)
+{
+	if (ch->blocked == KX_BLOCKED_NO)
+		return;
+	ch->vain_ns = now_ns + KX_MIN(kx_rtt_pto_ns(&ch->rtt) << KX_MIN(ch->vain, 7u), VAIN_MAX);
+	ch->vain++;
 }
 
 static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns, bool *more)
@@ -168,7 +177,7 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 		uint32_t ref;
 
 		if (!repair_allowed(ch, now_ns))
-			return n;
+			goto deferred;
 		ref = ch->retx[ch->retx_head];
 		sent = send_again(ch, ref, now_ns);
 		if (sent == SENT_LATER)
@@ -185,6 +194,9 @@ static unsigned int repairs(struct channel *ch, uint32_t budget, uint64_t now_ns
 		}
 	}
 	*more = ch->retx_count > 0;
+deferred:
+	if (n > 0)
+		repaired(ch, now_ns);
 	return n;
 }
 
