@@ -204,10 +204,14 @@ void kxc_client_connected(struct kx_client *c, uint64_t now_ns)
 			kxc_consumer_ask(c->consumers[i], now_ns);
 }
 
-static void connect_timeout(struct kx_client *c, uint64_t now_ns)
+void kxc_client_connect_failed(struct kx_client *c, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
+	if (c->connect_failed && c->failed_why == why && c->failed_code == code)
+		return;
 	c->connect_failed = true;
-	kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = KX_TIMED_OUT});
+	c->failed_why = why;
+	c->failed_code = code;
+	kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = why, .code = code});
 	if (c->opts.no_reconnect) {
 		c->down = true;
 		kxc_channel_close(&c->channels[0], now_ns);
@@ -222,7 +226,7 @@ void kxc_client_service(struct kx_client *c, uint64_t now_ns)
 		uint64_t limit = c->connect_ns + c->opts.connect_timeout_ns;
 
 		if (now_ns >= limit)
-			connect_timeout(c, now_ns);
+			kxc_client_connect_failed(c, KX_TIMED_OUT, 0, now_ns);
 		else
 			due = KX_MIN(due, limit);
 	}

@@ -327,6 +327,8 @@ struct kx_client {
 	struct kx_key key;  /* of no length: none */
 	struct timer timer; /* requests, connect time-out */
 	bool connected, have_identity, connect_failed, down, closing;
+	enum kx_result failed_why; /* what CONNECT_FAILED said last */
+	uint32_t failed_code;
 	uint64_t connect_ns; /* since when the first channel is being set up */
 	uint64_t boot_id, producer_id;
 	uint64_t take_id;   /* producer to go on as, before there is an identity; 0: a new one */
@@ -379,6 +381,8 @@ void kxc_wait_fini(struct kx_hub *hub);
 /* ---- client.c */
 void kxc_client_event(struct kx_client *c, const struct kx_event *e);
 void kxc_client_connected(struct kx_client *c, uint64_t now_ns);
+/* Set-up came to nothing; told again only when the reason is another one. */
+void kxc_client_connect_failed(struct kx_client *c, enum kx_result why, uint32_t code, uint64_t now_ns);
 void kxc_client_service(struct kx_client *c, uint64_t now_ns);
 /* Channel to a data lcore, opened if need be. NULL: no such lcore, or all channels are in use. */
 struct channel *kxc_client_channel(struct kx_client *c, uint32_t lcore, uint64_t now_ns);

@@ -195,20 +195,20 @@ const struct kx_hub_stats *kx_hub_stats(const struct kx_hub *hub);
 /* ---- client ------------------------------------------------------------------------------------------- */
 
 enum kx_event_type {
-	KX_EVENT_CONNECTED = 1,	  /**< session to the broker's first lcore is up (again) */
-	KX_EVENT_CONNECT_FAILED,  /**< connect_timeout_ns passed or the broker refused: result, code; tries go
-				     on  when it was a time-out and `reconnect` is set */
-	KX_EVENT_DISCONNECTED,	  /**< a session ended: result LOST (broker restarted), UNKNOWN_FATE (session
-				     gone),    TIMED_OUT (silence), STOPPING (it said so), REFUSED; set-up starts
-				     anew */
-	KX_EVENT_PRODUCER_READY,  /**< `producer` may send; `count`: partitions of the topic */
-	KX_EVENT_PRODUCER_FAILED, /**< `producer` was refused: result, code. Only kx_producer_close() is of
-				     use now */
-	KX_EVENT_CONSUMER_READY,  /**< `consumer` receives from all its partitions (again); `count`: how many
-				   */
-	KX_EVENT_CONSUMER_FAILED, /**< `consumer` was refused: result, code. Only kx_consumer_close() is of
-				     use now */
-	KX_EVENT_OFFSET_TRIMMED,  /**< [first, last] of `partition` are gone; delivery goes on at last + 1 */
+	KX_EVENT_CONNECTED = 1,	   /**< session to the broker's first lcore is up (again) */
+	KX_EVENT_CONNECT_FAILED,   /**< connect_timeout_ns passed or the broker refused: result, code. Told
+				      again when the reason is another one. Tries go on unless `no_reconnect` */
+	KX_EVENT_DISCONNECTED,	   /**< a session ended: result LOST (broker restarted), UNKNOWN_FATE (session
+				      gone),    TIMED_OUT (silence), STOPPING (it said so), REFUSED; set-up starts
+				      anew */
+	KX_EVENT_PRODUCER_READY,   /**< `producer` may send; `count`: partitions of the topic */
+	KX_EVENT_PRODUCER_FAILED,  /**< `producer` was refused: result, code. Only kx_producer_close() is of
+				      use now */
+	KX_EVENT_CONSUMER_READY,   /**< `consumer` receives from all its partitions (again); `count`: how many
+				    */
+	KX_EVENT_CONSUMER_FAILED,  /**< `consumer` was refused: result, code. Only kx_consumer_close() is of
+				      use now */
+	KX_EVENT_OFFSET_TRIMMED,   /**< [first, last] of `partition` are gone; delivery goes on at last + 1 */
 	KX_EVENT_OFFSET_TRUNCATED, /**< `partition` was cut back to `first`: what came from there on was
 				      retracted */
 	KX_EVENT_OWNER_CHANGED,	   /**< `partition` moved to data lcore `count`; nothing to do */

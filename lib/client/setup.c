@@ -210,15 +210,8 @@ static void attempt_failed(struct channel *ch, enum kx_result result, uint32_t c
 	ch->state = CH_WAIT;
 	ch->retry_ns = now_ns + HELLO_SLOW;
 	kxc_channel_arm(ch, ch->retry_ns);
-	if (ch != &c->channels[0] || c->connect_failed)
-		return;
-	c->connect_failed = true;
-	kxc_client_event(
-		c, &(struct kx_event){.type = KX_EVENT_CONNECT_FAILED, .result = result, .code = code});
-	if (c->opts.no_reconnect) {
-		c->down = true;
-		kxc_channel_close(ch, now_ns);
-	}
+	if (ch == &c->channels[0])
+		kxc_client_connect_failed(c, result, code, now_ns);
 }
 
 /* Does ACCEPT come from who knows our key, and are the frames protected as we want? */

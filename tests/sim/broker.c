@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "identity.h"
 
 #define LOG_BYTES    (16u << 20)
 #define DENSE_NS     (20 * SIM_US) /* turns while something happens */
@@ -191,12 +191,13 @@ static void ini_text(struct sim *s, struct kx_text *t, uint32_t lcores)
 		chance(s, 500) ? "block" : "trim");
 	kx_text_add(t,
 		"[topic wide]\npartitions = 18\noverrun = block\nlog_bytes = 384K\nmax_message_bytes = 8K\n");
+	identity_ini(s, t);
 }
 
 static void conf_load(struct sim *s, uint32_t lcores)
 {
 	static struct kx_conf_errors errs;
-	char ini[2048];
+	char ini[4096];
 	struct kx_text t;
 
 	kx_text_init(&t, ini, sizeof(ini));
@@ -286,6 +287,7 @@ void broker_up(struct sim *s)
 	SIM_CHECK(s, b->boots < SIM_BOOTS, "too many restarts");
 	memset(b->offsets, 0, b->conf->partition_count * sizeof(*b->offsets));
 	kx_auth_secrets_init(&b->secrets);
+	identity_boot(s);
 	b->boot_ids[b->boots++] = kx_prng_next(&s->secret_prng) | 1;
 	b->up = true;
 	SIM_CHECK(s,
@@ -348,6 +350,7 @@ void broker_down(struct sim *s, bool clean)
 	kx_quotas_destroy(s->broker.quotas);
 	kx_producer_ids_destroy(s->broker.producer_ids);
 	kx_fence_destroy(s->broker.fence);
+	identity_down(s);
 	s->broker.up = false;
 }
 
@@ -369,6 +372,7 @@ void lcore_arrive(struct lcore *l, struct flight *f)
 		s->net.lost++;
 		return;
 	}
+	identity_auth(s, f->data, f->bytes);
 	l->inbox[(l->head + l->count++) % SIM_INBOX] = (struct kx_frame){.data = f->data,
 		.bytes = f->bytes,
 		.flags = KX_FRAME_OWNED,
@@ -383,7 +387,8 @@ void lcore_arrive(struct lcore *l, struct flight *f)
 static unsigned int receive(struct lcore *l, uint64_t local_ns)
 {
 	struct kx_frame frames[BURST];
-	unsigned int n = KX_MIN(l->count, (uint32_t)BURST);
+	unsigned int n = KX_MIN(l->count, (uint32_t)BURST), foreign = 0;
+	uint64_t handled = l->ledger.handled;
 
 	if (n == 0)
 		return 0;
@@ -391,10 +396,13 @@ static unsigned int receive(struct lcore *l, uint64_t local_ns)
 		frames[i] = l->inbox[l->head];
 		l->head = (l->head + 1) % SIM_INBOX;
 		frames[i].rx_ns = KX_MIN(frames[i].rx_ns, local_ns);
+		foreign += seal_foreign(l->sim, frames[i].data, frames[i].bytes, false);
 	}
 	l->count -= n;
 	kx_count(&l->ledger.received, n);
 	kx_broker_rx(l->broker, frames, n, local_ns);
+	SIM_CHECK(l->sim, l->ledger.handled - handled + foreign <= n,
+		"lcore %u took a frame of a protected session that its client never sent", l->index);
 	for (unsigned int i = 0; i < n; i++)
 		free(frames[i].buf);
 	return n;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "identity.h"
 
 #define PLACE(boot, offset) ((uint64_t)(boot) << 48 | (offset))
 
@@ -85,6 +85,7 @@ static void sequence(struct sim *s, const struct kx_batch_hdr *b)
 		"partition %u: producer %llu epoch %u: sequence %llu was stored where %llu is next",
 		b->partition, (unsigned long long)b->producer_id, b->producer_epoch,
 		(unsigned long long)b->first_seq, (unsigned long long)st->next_seq);
+	identity_stored(s, b->producer_id, b->partition);
 	st->next_seq = b->first_seq + b->record_count;
 	st->next_offset = b->base_offset + b->record_count;
 }
@@ -261,6 +262,7 @@ static void credit(struct lcore *l)
 	SIM_CHECK(l->sim, t->held_used <= t->held_total, "lcore %u holds more frames than it can", l->index);
 	if (l->turns++ % 16 != 0)
 		return;
+	identity_sessions(l);
 	kx_broker_credit(l->broker, &c);
 	SIM_CHECK(l->sim, c.granted_pkts <= c.buffer_pkts, "lcore %u granted %u packets, and has %u buffers",
 		l->index, c.granted_pkts, c.buffer_pkts);
@@ -318,6 +320,9 @@ void check_completion(void *app_producer, const struct kx_completion *c)
 		c->partition, c->count, (unsigned long long)p->completed, (unsigned long long)p->sent);
 	if (c->result == KX_OK)
 		confirmed(a, p, c);
+	else if (c->result == KX_REFUSED && c->code == KX_CODE_DENIED)
+		SIM_CHECK(s, !identity_may_produce(&s->clients[a->client], a->topic),
+			"producer %u is denied %s, and may", a->id, sim_topic_name(a->topic));
 	else
 		s->oracle.unconfirmed += c->count;
 	if (c->result != KX_OK)
@@ -592,6 +597,7 @@ void check_event(void *client, const struct kx_event *e)
 		(unsigned long long)e->first, (unsigned long long)e->last);
 	sim_mix(c->sim, e->type);
 	c->sim->coverage.event[e->type]++;
+	identity_event(c, e);
 	switch (e->type) {
 	case KX_EVENT_CONNECTED:
 		kx_client_info(c->c, &info);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "identity.h"
 
 static unsigned int client_rx(void *ctx, struct kx_frame *frames, unsigned int max)
 {
@@ -12,6 +12,7 @@ static unsigned int client_rx(void *ctx, struct kx_frame *frames, unsigned int m
 
 	for (; n < max && c->count > 0; c->count--) {
 		frames[n] = c->inbox[c->head];
+		c->foreign += seal_foreign(c->sim, frames[n].data, frames[n].bytes, true);
 		frames[n++].rx_ns = client_now(c);
 		c->head = (c->head + 1) % SIM_INBOX;
 	}
@@ -124,6 +125,7 @@ void client_up(struct client *c)
 	memset(c->drops_seen, 0, sizeof(c->drops_seen));
 	if (chance(s, 400)) /* its own of before; or another's, who may still be there */
 		opts.producer_id = s->ids[chance(s, 600) ? c->index : pick(s, s->client_count)];
+	identity_client(c, &opts);
 	opts.broker = s->broker.lcores[pick(s, s->broker.lcore_count)].addr;
 	SIM_CHECK(s, kx_hub_open(&transport, &hub, &c->hub) == KX_OK, "kx_hub_open");
 	SIM_CHECK(s, kx_client_open(c->hub, &opts, client_now(c), &c->c) == KX_OK, "kx_client_open");
@@ -194,6 +196,21 @@ void client_arrive(struct client *c, struct flight *f)
 	client_wake(c, KX_MAX(s->now_ns + 2 * SIM_US, c->frozen_ns));
 }
 
+static uint64_t refused(const struct kx_hub_stats *st)
+{
+	return st->rx_bad + st->rx_unknown;
+}
+
+static void poll_hub(struct client *c)
+{
+	uint64_t before = refused(kx_hub_stats(c->hub));
+
+	c->foreign = 0;
+	kx_hub_poll(c->hub, client_now(c));
+	SIM_CHECK(c->sim, refused(kx_hub_stats(c->hub)) - before >= c->foreign,
+		"client %u took a frame of a protected session that the broker never sent", c->index);
+}
+
 void client_poll(struct client *c, uint64_t generation)
 {
 	struct sim *s = c->sim;
@@ -206,7 +223,7 @@ void client_poll(struct client *c, uint64_t generation)
 		client_wake(c, c->frozen_ns);
 		return;
 	}
-	kx_hub_poll(c->hub, client_now(c));
+	poll_hub(c);
 	SIM_CHECK(s, c->buffers == 0, "client %u: %lld buffers are missing after a turn", c->index,
 		(long long)c->buffers);
 	due_ns = kx_hub_next_deadline_ns(c->hub);

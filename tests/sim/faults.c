@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What goes wrong, and when: each seed uses a part of the kinds, one after the other and on top of each
  * other. */
-#include "sim.h"
+#include "identity.h"
 
 static struct link *any_link(struct sim *s, uint64_t *what)
 {
@@ -14,6 +14,8 @@ void faults_init(struct sim *s)
 	for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++)
 		if (chance(s, 400))
 			s->faults_on |= UINT64_C(1) << i;
+	if (!identity_on(s)) /* needs somebody with a key */
+		s->faults_on &= ~(UINT64_C(1) << SIM_TAMPER);
 	while (__builtin_popcountll(s->faults_on) < SIM_KINDS_MIN + 3)
 		s->faults_on |= UINT64_C(1) << pick(s, SIM_FAULT_COUNT);
 	s->fault_gap_ns = pick_in(s, 100, 1000) * SIM_MS;
@@ -236,7 +238,10 @@ static void hostile_fault(struct sim *s, enum sim_fault kind)
 	case SIM_FORGE:
 		hostile_forge(s);
 		break;
-	default: /* SIM_LIAR: raw peers act by themselves */
+	case SIM_TAMPER:
+		hostile_tamper(s);
+		break;
+	default: /* raw peers act by themselves, and clients have wrong keys */
 		break;
 	}
 }

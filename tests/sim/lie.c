@@ -290,8 +290,9 @@ static uint32_t template(struct raw *r, uint8_t *frame, enum kx_frame_type *type
 static void mutate(struct raw *r)
 {
 	struct sim *s = r->sim;
-	uint8_t *frame = malloc(600);
+	uint8_t *frame = malloc(600 + KX_TAG_BYTES);
 	enum kx_frame_type type;
+	bool sealed;
 	uint32_t bytes = template(r, frame, &type);
 	uint64_t value = extreme(s);
 	uint32_t width = 1u << pick(s, 4), at = (uint32_t)pick(s, KX_MIN(bytes, 120u) / width) * width;
@@ -299,11 +300,13 @@ static void mutate(struct raw *r)
 	memcpy(frame + at, &value, width);
 	if (chance(s, 200))
 		bytes = (uint32_t)pick_in(s, 1, bytes + 40 < 600 ? bytes + 40 : bytes);
-	if (bytes >= HDR && chance(s, 900))
-		kx_frame_seal(frame, bytes);
+	sealed = bytes >= HDR && chance(s, 900);
 	if (((struct kx_frame_hdr *)frame)->pkt_no >= r->pkt_no && type > KX_REFUSE)
 		r->pkt_no++;
-	raw_send(r, frame, bytes);
+	if (sealed)
+		raw_send_sealed(r, frame, bytes);
+	else
+		raw_send(r, frame, bytes);
 }
 
 /* Extensions that fit, and such that do not. */
@@ -318,8 +321,7 @@ static void extended(struct raw *r)
 	*e = (struct kx_ext){.type = (uint8_t)pick(s, 256),
 		.words = (uint8_t)pick(s, 4),
 		.flags = chance(s, 500) ? KX_EXT_IGNORABLE : 0};
-	kx_frame_seal(frame, HDR + 32);
-	raw_send(r, frame, HDR + 32);
+	raw_send_sealed(r, frame, HDR + 32);
 }
 
 static void request(struct raw *r)
@@ -383,11 +385,10 @@ static void number(struct raw *r)
 	if (r->pkt_no < keep) {
 		request(r);
 	} else { /* everything below would still be repaired: beyond the window */
-		uint8_t *frame = calloc(1, HDR + 16);
+		uint8_t *frame = calloc(1, HDR + 16 + KX_TAG_BYTES);
 
 		kx_frame_begin(frame, KX_PING, r->conn_id, r->pkt_no, (uint32_t)(r->pkt_no - keep), 0);
-		kx_frame_seal(frame, HDR + 16);
-		raw_send(r, frame, HDR + 16);
+		raw_send_sealed(r, frame, HDR + 16);
 	}
 	r->pkt_no = keep;
 }

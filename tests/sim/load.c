@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "identity.h"
 
 /* ---- content: 16 bytes of identity, then bytes that follow from it */
 
@@ -142,8 +142,10 @@ static uint32_t index_of(uint64_t stream_key, uint32_t partitions)
 	return (uint32_t)((unsigned __int128)kx_mix64(stream_key) * partitions >> 64);
 }
 
-static bool may_fail(enum kx_result r)
+static bool may_fail(const struct client *c, const struct app_producer *a, enum kx_result r)
 {
+	if (r == KX_REFUSED)
+		return identity_on(c->sim) && !identity_may_produce(c, a->topic);
 	return r == KX_BACK_PRESSURED || r == KX_NOT_CONNECTED || r == KX_NOT_READY;
 }
 
@@ -170,7 +172,7 @@ static bool send_one(struct client *c, struct app_producer *a, uint32_t part)
 	r = kx_producer_send(a->p, &m, client_now(c));
 	if (r == KX_OK)
 		return true;
-	SIM_CHECK(s, may_fail(r) || (a->failed && r != KX_OK), "producer %u: send: %s", a->id,
+	SIM_CHECK(s, may_fail(c, a, r) || (a->failed && r != KX_OK), "producer %u: send: %s", a->id,
 		kx_result_name(r));
 	p->sent--;
 	return false;
@@ -192,7 +194,8 @@ static bool send_claim(struct client *c, struct app_producer *a, uint32_t part)
 	count = 1 + (uint32_t)pick(s, fit);
 	r = kx_producer_claim(a->p, part, 0, bytes, count, &values, &stride);
 	if (r != KX_OK) {
-		SIM_CHECK(s, may_fail(r) || a->failed, "producer %u: claim: %s", a->id, kx_result_name(r));
+		SIM_CHECK(s, may_fail(c, a, r) || a->failed, "producer %u: claim: %s", a->id,
+			kx_result_name(r));
 		return false;
 	}
 	if (chance(s, 20)) {

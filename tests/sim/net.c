@@ -249,7 +249,8 @@ void net_send(
 
 	*f = (struct flight){.data = data, .bytes = bytes, .from = *from, .to = *to};
 	s->net.sent++;
-	memcpy(&check, data + 4, sizeof(check));
+	memcpy(&check, kx_frame_protected(data, bytes) ? data + bytes - sizeof(check) : data + 4,
+		sizeof(check));
 	sim_mix(s, check ^ (uint64_t)bytes << 32);
 	record(s, f);
 	if (l == NULL || lost(s, l, f, from->ip[14] == NET_BROKER)) {

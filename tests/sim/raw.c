@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim.h"
+#include "identity.h"
 
 static void set_state(struct raw *r, enum raw_state state)
 {
@@ -15,29 +15,43 @@ void raw_init(struct sim *s)
 {
 	s->raw_count = SIM_RAWS;
 	for (uint32_t i = 0; i < s->raw_count; i++)
-		s->raws[i] = (struct raw){.sim = s, .index = i, .addr = net_address(2, i, 30000)};
+		s->raws[i] = (struct raw){.sim = s,
+			.index = i,
+			.addr = net_address(2, i, 30000),
+			.principal = identity_on(s) && (i == 0 || chance(s, 600)) ? SIM_GUEST : 0};
+}
+
+void raw_free(struct sim *s)
+{
+	for (uint32_t i = 0; i < s->raw_count; i++)
+		kx_auth_protect_destroy(&s->raws[i].protect);
 }
 
 /* Takes frame (malloc). */
 void raw_send(struct raw *r, uint8_t *frame, uint32_t bytes)
 {
 	struct sim *s = r->sim;
-	struct kx_frame_view v;
 
-	if (kx_frame_check(frame, bytes, KX_FROM_CLIENT, &v) == KX_DROP_NONE)
-		s->coverage.to_broker[v.hdr->type]++;
 	TRACE(s, "raw %u sends %s (%u bytes)", r->index, kx_frame_type_name(frame[1]), bytes);
 	net_send(s, &r->addr, &s->broker.lcores[r->lcore].addr, frame, bytes);
 }
 
+void raw_send_sealed(struct raw *r, uint8_t *frame, uint32_t bytes)
+{
+	struct kx_frame_view v;
+
+	if (kx_frame_check_opened(frame, bytes, KX_FROM_CLIENT, &v) == KX_DROP_NONE)
+		r->sim->coverage.to_broker[v.hdr->type]++;
+	raw_send(r, frame, seal_raw(r, frame, bytes));
+}
+
 void raw_frame(struct raw *r, enum kx_frame_type type, const void *body, uint32_t bytes)
 {
-	uint8_t *frame = malloc(sizeof(struct kx_frame_hdr) + bytes);
+	uint8_t *frame = malloc(sizeof(struct kx_frame_hdr) + bytes + KX_TAG_BYTES);
 	uint8_t *to = kx_frame_begin(frame, type, r->conn_id, r->pkt_no++, 0, 0);
 
 	memcpy(to, body, bytes);
-	kx_frame_seal(frame, sizeof(struct kx_frame_hdr) + bytes);
-	raw_send(r, frame, (uint32_t)sizeof(struct kx_frame_hdr) + bytes);
+	raw_send_sealed(r, frame, (uint32_t)sizeof(struct kx_frame_hdr) + bytes);
 }
 
 static void setup_frame(struct raw *r, enum kx_frame_type type, const void *body, uint32_t bytes)
@@ -84,6 +98,7 @@ static void auth(struct raw *r)
 		a.cookie[pick(s, sizeof(a.cookie))] ^= (uint8_t)(1 + pick(s, 255));
 	if (chance(s, 50))
 		a.method = KX_AUTH_HMAC_SHA256;
+	identity_raw_auth(r, &a);
 	setup_frame(r, KX_AUTH, &a, sizeof(a));
 	set_state(r, RAW_AUTH);
 }
@@ -102,6 +117,7 @@ static void on_accept(struct raw *r, const struct kx_accept *a)
 	r->pkt_no = 1;
 	r->largest_pkt = 0;
 	memset(r->sub_next, 0, sizeof(r->sub_next));
+	identity_raw_accept(r, a);
 	set_state(r, RAW_OPEN);
 }
 
@@ -109,7 +125,12 @@ void raw_arrive(struct raw *r, struct flight *f)
 {
 	struct kx_frame_view v;
 
-	if (kx_frame_check(f->data, f->bytes, KX_FROM_BROKER, &v) != KX_DROP_NONE)
+	uint32_t bytes = seal_raw_open(r, f->data, f->bytes);
+
+	enum kx_drop drop = bytes == f->bytes ? kx_frame_check(f->data, bytes, KX_FROM_BROKER, &v)
+					      : kx_frame_check_opened(f->data, bytes, KX_FROM_BROKER, &v);
+
+	if (drop != KX_DROP_NONE)
 		return;
 	if (v.hdr->type == KX_COOKIE && r->state == RAW_HELLO &&
 		memcmp(v.body, r->nonce, sizeof(r->nonce)) == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The oracle's end: with nothing going wrong any more, everything arrives; and nothing is left of those who
  * leave. */
-#include "sim.h"
+#include "identity.h"
 
 #define SAY(print, ...)                                                                                      \
 	do {                                                                                                 \
@@ -42,6 +42,11 @@ static bool consumer_done(const struct app_consumer *a, bool print)
 
 	if (a->c == NULL || a->failed)
 		return true;
+	if (identity_on(a->sim) && !identity_may_consume(&a->sim->clients[a->client], a->topic)) {
+		SAY(print, "consumer %u of client %u was not told that topic %s is denied", a->id, a->client,
+			sim_topic_name(a->topic));
+		return false;
+	}
 	if (a->partition != KX_PARTITION_ALL)
 		return partition_done(a, (uint32_t)a->partition, print);
 	for (uint32_t i = 0; i < parts && (done || print); i++)

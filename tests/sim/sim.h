@@ -13,6 +13,7 @@
  *   faults   what goes wrong, and when
  *   check    the oracle: what was sent, stored, confirmed, delivered
  *   wire     what each frame on the wire may say
+ *   identity who is who (identity.h)
  *   coverage what was reached, over many seeds
  */
 #ifndef SIM_H
@@ -76,7 +77,11 @@ struct sim;
 	X(REPLAY, "replay")                                                                                  \
 	X(REFLECT, "reflect")                                                                                \
 	X(FORGE, "forge")                                                                                    \
-	X(LIAR, "liar")
+	X(TAMPER, "tamper")                                                                                  \
+	X(LIAR, "liar")                                                                                      \
+	X(WRONG_KEY, "wrong_key")                                                                            \
+	X(STOLEN_TICKET, "stolen_ticket")                                                                    \
+	X(ROTATION, "key_rotation")
 enum sim_fault {
 #define SIM_FAULT_ENUM(id, name) SIM_##id,
 	SIM_FAULT_LIST(SIM_FAULT_ENUM)
@@ -110,7 +115,9 @@ enum sim_event {
 	EV_FAULT_END, /* a: kind, b: what it was done to */
 	EV_PIN,	      /* a: lcore: the oldest slice left its port */
 	EV_BROKER_UP,
+	EV_ROTATE,
 	EV_CLIENT_UP, /* a: client */
+	EV_GIVE_UP,   /* a: client, b: incarnation: it was refused, and is started anew */
 	EV_PHASE
 };
 struct event {
@@ -232,6 +239,12 @@ struct app_consumer {
 	uint32_t jump_count;
 };
 
+/* Who a process says it is. */
+struct who {
+	uint32_t principal, generation; /* of its key */
+	uint64_t id;			/* producer it goes on as */
+};
+
 #define SIM_PROC_PRODUCERS 3
 #define SIM_PROC_CONSUMERS 3
 struct client {
@@ -249,11 +262,13 @@ struct client {
 	int64_t buffers;
 	uint32_t room;
 	bool connected;
+	struct who who;
 	struct app_producer *producers[SIM_PROC_PRODUCERS];
 	struct app_consumer *consumers[SIM_PROC_CONSUMERS];
 	uint64_t drops_seen[KX_DROP_COUNT];
 	uint32_t busy;	     /* messages an action sends */
 	uint32_t idle_turns; /* asked for at once, and nothing was done */
+	uint64_t foreign;    /* frames of this turn that nobody may accept */
 };
 
 /* ---- raw peers */
@@ -273,6 +288,10 @@ struct raw {
 	uint64_t sub_next[4]; /* of subscriptions 1..4 */
 	uint64_t seq[SIM_PARTS];
 	struct app_producer *apps[SIM_TOPICS];
+	uint32_t principal;
+	struct kx_key key;
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+	struct kx_auth_protect protect;
 };
 
 /* ---- the oracle's model */
@@ -310,6 +329,8 @@ struct net {
 };
 
 struct wire;
+struct identity;
+struct seal;
 struct sim {
 	uint64_t seed, now_ns, begin_ns, chaos_end_ns, end_ns, least_ns;
 	bool trace, calm, leaving, done;
@@ -338,6 +359,8 @@ struct sim {
 	uint64_t faults_seen;
 	struct oracle oracle;
 	struct wire *wire;
+	struct identity *identity;
+	struct seal *seal;
 	struct sim_coverage coverage;
 };
 
@@ -436,10 +459,13 @@ void faults_stop(struct sim *s);
 
 /* raw.c, hostile.c */
 void raw_init(struct sim *s);
+void raw_free(struct sim *s);
 void raw_act(struct raw *r);
 void raw_arrive(struct raw *r, struct flight *f);
 void raw_frame(struct raw *r, enum kx_frame_type type, const void *body, uint32_t bytes);
-void raw_send(struct raw *r, uint8_t *frame, uint32_t bytes);
+void raw_send(struct raw *r, uint8_t *frame, uint32_t bytes); /* as it is */
+/* Sealed as the session's frames are: behind it there are KX_TAG_BYTES. */
+void raw_send_sealed(struct raw *r, uint8_t *frame, uint32_t bytes);
 void raw_lie(struct raw *r);
 void hostile_replay(struct sim *s);
 void hostile_reflect(struct sim *s);

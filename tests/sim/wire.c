@@ -3,7 +3,7 @@
  * nothing beyond the credit of the other side, no acknowledgement of what is not stored. */
 #include <stdlib.h>
 
-#include "sim.h"
+#include "identity.h"
 
 struct wsub {
 	uint32_t sub_id, partition;
@@ -87,6 +87,7 @@ static void accepted(struct sim *s, const struct kx_accept *a, bool raw)
 		.raw = raw,
 		.limit_pkt = a->limit_pkt,
 		.limit_bytes = a->limit_bytes};
+	identity_accepted(s, a, raw);
 	if (kx_map_put(&w->conn_map, c->conn_id, w->count) != 0)
 		sim_fail(s, "too many connections");
 	w->conns[w->count++] = c;
@@ -224,10 +225,15 @@ static void deliver(struct sim *s, struct wconn *c, const struct kx_frame_view *
 void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint32_t bytes, bool to_raw)
 {
 	struct kx_frame_view v;
-	enum kx_drop drop = kx_frame_check(data, bytes, KX_FROM_BROKER, &v);
+	const uint8_t *plain = seal_look(s, data, &bytes, true);
+	enum kx_drop drop;
 	const struct kx_receipt *r;
 	struct wconn *c;
 
+	if (plain == NULL)
+		return;
+	drop = plain == data ? kx_frame_check(data, bytes, KX_FROM_BROKER, &v)
+			     : kx_frame_check_opened(plain, bytes, KX_FROM_BROKER, &v);
 	SIM_CHECK(s, drop == KX_DROP_NONE, "lcore %u sent a %s that is bad: %s", l->index,
 		kx_frame_type_name(data[1]), kx_drop_key(drop));
 	s->coverage.to_client[v.hdr->type]++;
@@ -235,6 +241,7 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 		accepted(s, (const struct kx_accept *)v.body, to_raw);
 	if (v.hdr->pkt_no == 0)
 		return;
+	identity_sent(s, &v);
 	c = conn_of(s, v.hdr->conn_id);
 	if (c == NULL) /* its ACCEPT had no buffer */
 		return;
@@ -324,9 +331,14 @@ static void produce(struct sim *s, struct wconn *c, const struct kx_frame_view *
 void wire_from_client(struct sim *s, const struct client *k, const uint8_t *data, uint32_t bytes)
 {
 	struct kx_frame_view v;
-	enum kx_drop drop = kx_frame_check(data, bytes, KX_FROM_CLIENT, &v);
+	const uint8_t *plain = seal_look(s, data, &bytes, false);
+	enum kx_drop drop;
 	struct wconn *c;
 
+	SIM_CHECK(s, plain != NULL, "client %u: %s in a session it was not accepted to", k->index,
+		kx_frame_type_name(data[1]));
+	drop = plain == data ? kx_frame_check(data, bytes, KX_FROM_CLIENT, &v)
+			     : kx_frame_check_opened(plain, bytes, KX_FROM_CLIENT, &v);
 	SIM_CHECK(s, drop == KX_DROP_NONE, "client %u sent a %s that is bad: %s", k->index,
 		kx_frame_type_name(data[1]), kx_drop_key(drop));
 	s->coverage.to_broker[v.hdr->type]++;

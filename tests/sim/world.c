@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim.h"
+#include "identity.h"
 
 struct sim *sim_current;
 
@@ -178,9 +178,18 @@ static void run_event(struct sim *s, const struct event *e)
 		if (!s->broker.up)
 			broker_up(s);
 		break;
+	case EV_ROTATE:
+		identity_rotate(s);
+		break;
 	case EV_CLIENT_UP:
 		if (!s->clients[e->a].up && !s->leaving)
 			client_up(&s->clients[e->a]);
+		break;
+	case EV_GIVE_UP:
+		if (s->clients[e->a].incarnation == e->b && !s->leaving) {
+			client_down(&s->clients[e->a], false);
+			sim_at(s, s->now_ns + pick(s, KX_NS_PER_S), EV_CLIENT_UP, e->a, 0);
+		}
 		break;
 	case EV_PHASE:
 		phase(s);
@@ -198,6 +207,7 @@ static void begin(struct sim *s, uint64_t seconds)
 	s->chaos_end_ns = s->begin_ns + s->least_ns - s->least_ns / 8;
 	s->end_ns = s->begin_ns + s->least_ns;
 	s->app_gap_ns = pick_in(s, 20, 80) * SIM_MS;
+	identity_init(s);
 	wire_init(s);
 	check_init(s);
 	net_init(s);
@@ -236,6 +246,8 @@ void sim_free(struct sim *s)
 	net_free(s);
 	check_free(s);
 	wire_free(s);
+	raw_free(s);
+	identity_free(s);
 	free(s->heap);
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		for (uint32_t k = 0; k < KX_DIM(s->apps[i]->parts); k++)

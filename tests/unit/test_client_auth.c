@@ -123,6 +123,35 @@ static void test_wrong_key(void **state)
 	net_free(net);
 }
 
+static bool all_lost(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)f;
+	(void)h;
+	return net->filter_state == 0;
+}
+
+/* Refused after a time-out: that is told too, once. */
+static void test_wrong_key_after_silence(void **state)
+{
+	struct net *net = net_with("plain", 1);
+	struct seen seen = {0};
+
+	(void)state;
+	as("desk", &other);
+	net->filter = all_lost;
+	net->filter_state = 1;
+	alone(net, &seen, false);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 1);
+	assert_int_equal(seen.last_result, KX_TIMED_OUT);
+	net->filter_state = 0;
+	net_run(net, 5 * KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 2);
+	assert_int_equal(seen.last_result, KX_REFUSED);
+	assert_int_equal(seen.last_code, KX_CODE_AUTH);
+	as(NULL, NULL);
+	net_free(net);
+}
+
 /* Whoever changes ACCEPT on its way, or answers without the key. */
 static bool change_accept(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
 {
@@ -244,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_goes_through),
 		cmocka_unit_test(test_wrong_key),
+		cmocka_unit_test(test_wrong_key_after_silence),
 		cmocka_unit_test(test_broker_unproven),
 		cmocka_unit_test(test_broker_restart),
 		cmocka_unit_test(test_denied),
