@@ -397,6 +397,8 @@ void partition_touched(struct kx_broker *b, struct kx_partition *p);
 
 /* ---- frag.c */
 enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
+/* No extent is left: a message that is ahead of its turn gives its own back. False: there is none. */
+bool frag_make_room(struct kx_broker *b);
 int frag_create(struct kx_broker *b);
 void frag_destroy(struct kx_broker *b);
 unsigned int frag_poll(struct kx_broker *b);

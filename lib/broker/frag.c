@@ -146,12 +146,67 @@ static void give_up(struct kx_broker *b, struct reassembly *r)
 	reject(b, session_of(b, r->session), (uint32_t)(r - b->reassemblies), KX_DROP_FRAG_STALE);
 }
 
+/* How far it is ahead of its producer's next sequence; 0: its turn, or it is leaving by itself. */
+static uint64_t ahead(const struct kx_broker *b, const struct reassembly *r)
+{
+	uint64_t next_seq = b->topics.producers[r->producer].next_seq;
+
+	if (r->state == RE_FREE || r->state == RE_STOPPED || r->first_seq <= next_seq)
+		return 0;
+	return r->first_seq - next_seq;
+}
+
+/* It gives its place up, and comes again once it is its turn. False: it was not found on its list in time. */
+static bool step_aside(struct kx_broker *b, struct reassembly *r)
+{
+	struct session *s = session_of(b, r->session);
+	uint32_t held;
+
+	if (r->state == RE_READY) {
+		held = kx_held_remove(&b->topics, &b->topics.producers[r->producer], r->first_seq);
+		if (held == KX_NONE)
+			return false;
+		kx_held_free(&b->topics, held);
+		s->held--;
+	}
+	reject(b, s, (uint32_t)(r - b->reassemblies), KX_DROP_FRAG_LIMIT);
+	return true;
+}
+
+/*
+ * What is ahead of its turn waits for messages that need a place themselves: so one whose turn it is gets a
+ * place, from the message that is furthest ahead; of this session, of this principal, or (NULL) of all.
+ */
+static bool make_place(
+	struct kx_broker *b, const struct session *session, const struct kx_auth_principal *principal)
+{
+	struct reassembly *furthest = NULL;
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i < b->reassembly_total; i++) {
+		struct reassembly *r = &b->reassemblies[i];
+		uint64_t n = ahead(b, r);
+
+		if (n <= most || (session != NULL && r->session != session->slot) ||
+			(principal != NULL && session_of(b, r->session)->principal != principal))
+			continue;
+		furthest = r;
+		most = n;
+	}
+	return furthest != NULL && step_aside(b, furthest);
+}
+
+bool frag_make_room(struct kx_broker *b)
+{
+	return b->topics.pool.free == 0 && b->reassembly_used > 0 && make_place(b, NULL, NULL);
+}
+
 /* A free place, or that of the message that has stood still longest. */
-static struct reassembly *find_place(struct kx_broker *b)
+static struct reassembly *find_place(struct kx_broker *b, bool turn)
 {
 	struct reassembly *oldest = NULL, *r;
 
-	if (b->reassembly_used < b->reassembly_total)
+	if (b->reassembly_used < b->reassembly_total || (turn && make_place(b, NULL, NULL)))
 		return find_free(b);
 	for (uint32_t i = 0; i < b->reassembly_total; i++) {
 		r = &b->reassemblies[i];
@@ -189,7 +244,7 @@ void frag_tick(struct kx_broker *b)
 
 /* All extents at once, so that a message that was begun can be finished. Trims the partition where its topic
  * says so. */
-static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct reassembly *r)
+static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct reassembly *r, bool turn)
 {
 	struct kx_extent_pool *pool = &b->topics.pool;
 	uint32_t n = pieces_of(b, r);
@@ -198,6 +253,8 @@ static bool take_extents(struct kx_broker *b, struct kx_partition *p, struct rea
 		return false;
 	while (pool->free < n && !p->block && kx_log_trim(&p->log))
 		p->trimmed++;
+	while (turn && pool->free < n && make_place(b, NULL, NULL))
+		;
 	if (pool->free < n)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
@@ -242,7 +299,6 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	uint32_t producer, const struct kx_frame_view *v, enum kx_drop *drop)
 {
 	const struct kx_frag *f = (const struct kx_frag *)v->body;
-	/* those that are whole wait for the message whose turn it is: it must not wait for them */
 	bool turn = f->first == b->topics.producers[producer].next_seq;
 	uint32_t most = b->config.conf->sessions.max_reassembly + turn;
 	struct reassembly *r;
@@ -250,7 +306,9 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	if (s->reassembly_count > 0)
 		forget_stored(b, s);
 	*drop = KX_DROP_FRAG_LIMIT;
-	if (s->reassembly_count >= most || principal_has_all_it_may(b, s))
+	if (s->reassembly_count >= most && !(turn && make_place(b, s, NULL)))
+		return NULL;
+	if (principal_has_all_it_may(b, s) && !(turn && make_place(b, NULL, s->principal)))
 		return NULL;
 	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
 		*drop = KX_DROP_CREDIT_EXCEEDED;
@@ -261,11 +319,11 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 		credit_refused(b, s, p, f->batch_bytes, KX_BLOCKED_QUOTA);
 		return NULL;
 	}
-	r = find_place(b);
+	r = find_place(b, turn);
 	if (r == NULL)
 		return NULL;
 	r->batch_bytes = f->batch_bytes;
-	if (!take_extents(b, p, r))
+	if (!take_extents(b, p, r, turn))
 		return NULL;
 	r->state = RE_FILLING;
 	r->session = s->slot;
@@ -438,6 +496,8 @@ static void verified(struct kx_broker *b, uint32_t index)
 	struct kx_producer_state *st = &b->topics.producers[r->producer];
 	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
 	struct session *s = session_of(b, r->session);
+	uint32_t records;
+	bool direct;
 	int rc;
 
 	if (identity_fenced(s)) {
@@ -448,17 +508,21 @@ static void verified(struct kx_broker *b, uint32_t index)
 		reject(b, s, index, KX_DROP_FRAG_BAD);
 		return;
 	}
+	records = batch_of(b, r)->record_count;
 	rc = r->first_seq < st->next_seq ? -EEXIST : kx_hold(&b->topics, st, NULL, r->first_seq, index);
 	if (rc == -EEXIST)
 		reject(b, s, index, KX_DROP_SEQ_DUPLICATE);
-	if (rc != 0)
-		return; /* no place on the list: it is whole and safe here, and tried again in the next turn
-			 */
-	if (batch_of(b, r)->record_count > 1) /* what begin() could not know */
-		quota_charge(b, s, p, batch_of(b, r)->record_count - 1u, KX_BATCH_HDR_BYTES);
-	s->held++;
-	r->state = RE_READY;
-	b->verifying--;
+	/* what has the places on the list may be waiting for just this one */
+	direct = rc == -ENOBUFS && r->first_seq == st->next_seq && frag_store(b, p, st, index) == 0;
+	if (rc != 0 && !direct)
+		return;	 /* it is whole and safe here, and tried again in the next turn */
+	if (records > 1) /* what begin() could not know */
+		quota_charge(b, s, p, records - 1u, KX_BATCH_HDR_BYTES);
+	if (!direct) {
+		s->held++;
+		r->state = RE_READY;
+		b->verifying--;
+	}
 	produce_drain(b, s, p, st);
 }
 
@@ -505,9 +569,10 @@ int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_s
 	struct session *s = r->session == KX_NONE ? NULL : session_of(b, r->session);
 
 	while (!store_some_way(b, p, r)) {
-		if (p->block ? !kx_partition_reclaim(&b->topics, p, UINT64_MAX) : !kx_log_trim(&p->log))
+		if (p->block ? kx_partition_reclaim(&b->topics, p, UINT64_MAX) : kx_log_trim(&p->log))
+			p->trimmed += !p->block;
+		else if (!frag_make_room(b))
 			return -ENOSPC;
-		p->trimmed += !p->block;
 	}
 	kx_producer_stored(st, r->first_seq, records, offset);
 	kx_count(&p->messages_in, records);

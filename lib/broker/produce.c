@@ -246,10 +246,12 @@ static bool append(struct kx_broker *b, struct session *s, struct kx_partition *
 		copy = kx_log_append(&p->log, batch, b->real_ns, h);
 	for (int i = 0; kx_unlikely(copy == NULL) && !p->block && i < TRIMS_PER_APPEND; i++) {
 		if (!kx_log_trim(&p->log))
-			return false;
+			break;
 		p->trimmed++;
 		copy = kx_log_append(&p->log, batch, b->real_ns, h);
 	}
+	if (kx_unlikely(copy == NULL) && frag_make_room(b))
+		copy = kx_log_append(&p->log, batch, b->real_ns, h);
 	if (kx_unlikely(copy == NULL))
 		return false;
 	kx_producer_stored(st, h->first_seq, h->record_count, h->base_offset);

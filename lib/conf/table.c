@@ -221,9 +221,9 @@ static const struct kx_conf_key keys[] = {
 			  "recognises "
 			  "duplicates."},
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max_reassembly, "messages", 1, 64, "4"),
-		.reason = "Messages larger than a datagram that a session may have half sent; each holds "
-			  "extents of "
-			  "the log until it is whole."},
+		.reason = "Messages larger than a datagram that a session may have half sent, or waiting "
+			  "for one before them; each holds extents of the log. One whose turn it is finds a "
+			  "place beside them."},
 	{KX_CONF_S_SESSIONS, COUNT(sessions, cookie_lifetime_ms, "ms", 100, 60000, "5000"),
 		.reason = "How long a client may take to answer the handshake's cookie. Long enough for a "
 			  "slow line "

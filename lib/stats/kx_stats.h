@@ -102,7 +102,7 @@ extern "C" {
 	X(LOG_FULL, "log_full", "no room in a log that blocks; not acknowledged, the producer keeps it")     \
 	X(BATCH_TOO_LARGE, "batch_too_large", "larger than the topic's largest message")                     \
 	X(FRAG_BAD, "frag_bad", "fragment disagrees with the message it belongs to")                         \
-	X(FRAG_LIMIT, "frag_limit", "too many messages in reassembly, or no extent for one")                 \
+	X(FRAG_LIMIT, "frag_limit", "no place for a large message, or one before it took its place")         \
 	X(FRAG_STALE, "frag_stale", "a message in reassembly was given up: no new part for seconds")         \
 	/* lib/broker: consume */                                                                            \
 	X(SUB_UNKNOWN, "sub_unknown", "subscription id is unknown")                                          \

@@ -6,6 +6,7 @@
  * KX_HOLD_WALK_MAX steps.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "kx_topic.h"
@@ -82,6 +83,26 @@ uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p)
 	p->held_head = t->held[slot].next;
 	if (p->held_express == slot)
 		p->held_express = t->held[slot].express_next;
+	p->held_count--;
+	return slot;
+}
+
+uint32_t kx_held_remove(struct kx_topic_table *t, struct kx_producer_state *p, uint64_t first_seq)
+{
+	uint32_t *link, *express = NULL, slot;
+
+	if (!find_place(t, p, first_seq, &link, &express))
+		return KX_NONE;
+	slot = *link;
+	if (slot == KX_NONE || t->held[slot].first_seq != first_seq)
+		return KX_NONE;
+	*link = t->held[slot].next;
+	if (*link == KX_NONE && p->held_head != KX_NONE) /* it was the last: the one that named it is now */
+		p->held_tail =
+			(uint32_t)((struct kx_held *)((uint8_t *)link - offsetof(struct kx_held, next)) -
+				t->held);
+	if (is_express(slot))
+		*express = t->held[slot].express_next;
 	p->held_count--;
 	return slot;
 }

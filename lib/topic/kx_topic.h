@@ -366,6 +366,9 @@ static inline struct kx_batch_hdr *kx_held_batch(const struct kx_topic_table *t,
 }
 /** Take the first held batch off the list. @return held index; give it back with kx_held_free(). */
 uint32_t kx_held_pop(struct kx_topic_table *t, struct kx_producer_state *p);
+/** Take the one with this sequence off the list. @return the same; KX_NONE: it is not there, or was not found
+ * in KX_HOLD_WALK_MAX steps */
+uint32_t kx_held_remove(struct kx_topic_table *t, struct kx_producer_state *p, uint64_t first_seq);
 void kx_held_free(struct kx_topic_table *t, uint32_t held);
 
 /** The subscription has everything and waits for an append; and: it does not. Either may be said twice. */

@@ -4,11 +4,14 @@
 
 #include "broker_rig.h"
 
-static const char ini[] = "[lcores]\ndata = 1\n"
-			  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
-			  "[sessions]\nmax = 256\nidle_timeout_ms = 60000\n"
-			  "[port net_memif0]\naddress = 10.0.0.254/24\n"
-			  "[topic one]\npartitions = 1\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
+#define INI(memory, sessions)                                                                                \
+	"[lcores]\ndata = 1\n"                                                                               \
+	"[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n" memory                                             \
+	"[sessions]\nmax = 256\nidle_timeout_ms = 60000\n" sessions                                          \
+	"[port net_memif0]\naddress = 10.0.0.254/24\n"                                                       \
+	"[topic one]\npartitions = 4\nlog_bytes = 4M\nmax_message_bytes = 64K\n"
+
+static const char ini[] = INI("", "");
 
 #define PART  1024u
 #define BYTES (3 * PART)
@@ -22,30 +25,42 @@ static uint64_t dropped(const struct rig *r, enum kx_drop d)
 /* ---- messages in reassembly */
 
 /* A large message of one record in three parts. */
-static void large_message(const struct rig_session *s, uint64_t seq, uint8_t to[BYTES])
+static void large_message(const struct rig_session *s, uint32_t partition, uint64_t seq, uint8_t to[BYTES])
 {
 	struct kx_batch_writer w;
 
-	kx_batch_begin(&w, to, BYTES, 0, s->producer_id, s->producer_epoch, seq, 0);
+	kx_batch_begin(&w, to, BYTES, partition, s->producer_id, s->producer_epoch, seq, 0);
 	memset(kx_batch_claim(&w, BYTES - KX_BATCH_HDR_BYTES - 8), (int)seq, BYTES - KX_BATCH_HDR_BYTES - 8);
 	assert_int_equal(kx_batch_end(&w), BYTES);
 }
 
-static enum kx_drop send_part(struct rig_session *s, uint64_t seq, uint32_t part)
+static enum kx_drop send_part_to(struct rig_session *s, uint32_t partition, uint64_t seq, uint32_t part)
 {
 	static uint64_t batch[BYTES / 8];
 	uint64_t body[(sizeof(struct kx_frag) + PART) / 8];
 	struct kx_frag *f = (struct kx_frag *)body;
 
-	large_message(s, seq, (uint8_t *)batch);
+	large_message(s, partition, seq, (uint8_t *)batch);
 	memcpy(f + 1, (uint8_t *)batch + part * PART, PART);
-	*f = (struct kx_frag){.batch_bytes = BYTES,
+	*f = (struct kx_frag){.partition = partition,
+		.batch_bytes = BYTES,
 		.frag_offset = part * PART,
 		.frag_bytes = PART,
 		.first = seq,
 		.frag_crc = kx_crc32c(0, f + 1, PART),
 		.part_bytes = PART};
 	return rig_send(s, KX_PRODUCE_FRAG, body, sizeof(body));
+}
+
+static enum kx_drop send_part(struct rig_session *s, uint64_t seq, uint32_t part)
+{
+	return send_part_to(s, 0, seq, part);
+}
+
+static void send_all_parts(struct rig_session *s, uint32_t partition, uint64_t seq)
+{
+	for (uint32_t part = 0; part < 3; part++)
+		assert_int_equal(send_part_to(s, partition, seq, part), KX_DROP_NONE);
 }
 
 static void beat(struct rig_session *s)
@@ -80,8 +95,8 @@ static void begin_all(struct rig *r, struct rig_session *idle)
 {
 	for (unsigned int i = 0; i < TABLE / 4; i++) {
 		idle[i] = rig_connect(r, (uint8_t)(10 + i), 5000);
-		for (uint64_t m = 0; m < 4; m++)
-			assert_int_equal(send_part(&idle[i], m, 0), KX_DROP_NONE);
+		for (uint32_t p = 0; p < 4; p++)
+			assert_int_equal(send_part_to(&idle[i], p, 0, 0), KX_DROP_NONE);
 	}
 }
 
@@ -137,6 +152,91 @@ static void the_oldest_makes_place(void **state)
 	rig_turn(r, 1000);
 	rig_turn(r, 1000);
 	assert_int_equal(r->offsets[0].next_offset, 1);
+	rig_free(r);
+}
+
+/* What waits for a message must not keep it out: not in the session, */
+static void a_message_in_turn_has_the_place_of_one_ahead(void **state)
+{
+	struct rig *r = rig_new(INI("", "max_reassembly = 1\n"), 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+
+	(void)state;
+	send_all_parts(&s, 0, 1); /* whole, and waits for 0 */
+	rig_turn(r, 1000);
+	assert_int_equal(send_part_to(&s, 0, 2, 0), KX_DROP_FRAG_LIMIT);
+	assert_int_equal(send_part_to(&s, 1, 0, 0), KX_DROP_NONE);	 /* has the one for those in turn */
+	assert_int_equal(send_part_to(&s, 0, 0, 0), KX_DROP_FRAG_LIMIT); /* of the other: this one is taken */
+	assert_int_equal(dropped(r, KX_DROP_FRAG_LIMIT), 2);
+	assert_int_equal(send_part_to(&s, 2, 0, 0), KX_DROP_FRAG_LIMIT); /* nobody is ahead of his turn */
+	assert_int_equal(dropped(r, KX_DROP_FRAG_LIMIT), 3);
+	assert_int_equal(send_part_to(&s, 0, 0, 1), KX_DROP_NONE);
+	assert_int_equal(send_part_to(&s, 0, 0, 2), KX_DROP_NONE);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 1);
+	send_all_parts(&s, 0, 1); /* comes again, and is charged once */
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 2);
+	rig_free(r);
+}
+
+/* and not in the table. */
+static void a_full_table_lets_messages_in_turn_in(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s[TABLE / 4];
+	struct kx_session_info info;
+	uint64_t before = extents_free(r);
+
+	(void)state;
+	for (unsigned int i = 0; i < KX_DIM(s); i++) {
+		s[i] = rig_connect(r, (uint8_t)(10 + i), 5000);
+		for (uint64_t m = 1; m <= 4; m++)
+			send_all_parts(&s[i], 0, m);
+		rig_turn(r, 1000);
+		rig_turn(r, 1000);
+	}
+	assert_int_equal(extents_free(r), before - TABLE);
+	for (unsigned int i = 0; i < KX_DIM(s); i++) {
+		(void)send_part(&s[i], 0, 0); /* another one's may be charged */
+		assert_int_equal(send_part(&s[i], 0, 1), KX_DROP_NONE);
+		assert_int_equal(send_part(&s[i], 0, 2), KX_DROP_NONE);
+		rig_turn(r, 1000);
+		rig_turn(r, 1000);
+	}
+	assert_int_equal(dropped(r, KX_DROP_FRAG_LIMIT), 1); /* that of the first: then there are free ones */
+	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), 0);
+	assert_int_equal(r->offsets[0].next_offset, 5 * KX_DIM(s) - 1);
+	send_all_parts(&s[0], 0, 4);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 5 * KX_DIM(s));
+	assert_true(kx_broker_session_info(r->broker, 0, &info));
+	assert_int_equal(info.used_bytes, 5 * BYTES);
+	rig_free(r);
+}
+
+/* Batches that wait for a large message have all slots: it needs none. */
+static void a_message_in_turn_needs_no_slot(void **state)
+{
+	struct rig *r = rig_new(INI("reorder_frames = 64\n", ""), 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	struct kx_broker_memory m;
+	uint64_t seq;
+
+	(void)state;
+	for (seq = 1; seq <= 64; seq++)
+		assert_int_equal(rig_produce(&s, 0, 0, seq, 1, 0), KX_DROP_NONE);
+	assert_int_equal(rig_produce(&s, 0, 0, seq, 1, 0), KX_DROP_SEQ_WINDOW);
+	send_all_parts(&s, 0, 0);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 65);
+	kx_broker_memory(r->broker, &m);
+	assert_int_equal(m.reorder_used, 0);
+	assert_int_equal(rig_produce(&s, 0, 0, seq, 1, 0), KX_DROP_NONE);
 	rig_free(r);
 }
 
@@ -237,6 +337,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_that_stand_still_are_given_up),
 		cmocka_unit_test(the_oldest_makes_place),
+		cmocka_unit_test(a_message_in_turn_has_the_place_of_one_ahead),
+		cmocka_unit_test(a_full_table_lets_messages_in_turn_in),
+		cmocka_unit_test(a_message_in_turn_needs_no_slot),
 		cmocka_unit_test(requests_have_a_budget),
 		cmocka_unit_test(what_is_not_taken_earns_no_credit),
 	};

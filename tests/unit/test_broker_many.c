@@ -354,7 +354,26 @@ static void test_hostile_orders_are_held_in_few_steps(void **state)
 		}
 		printf("order %d: at most %u steps\n", (int)order, t->held_walk_max);
 		assert_true(t->held_walk_max <= KX_HOLD_WALK_MAX);
-		for (uint32_t i = 0; i < N; i++) {
+		/* out of the middle, the last, the first; and back at the end */
+		for (uint64_t seq = 3; seq <= N; seq += 3) {
+			uint32_t held = kx_held_remove(t, st, seq);
+
+			assert_int_equal(t->held[held].first_seq, seq);
+			kx_held_free(t, held);
+			assert_int_equal(kx_held_remove(t, st, seq), KX_NONE);
+		}
+		for (uint64_t seq = N; seq > N - 3; seq--) {
+			uint32_t held = kx_held_remove(t, st, seq);
+
+			if (held != KX_NONE)
+				kx_held_free(t, held);
+		}
+		kx_held_free(t, kx_held_remove(t, st, 1));
+		assert_int_equal(kx_hold(t, st, (const struct kx_batch_hdr *)batch, N + 1, KX_NONE), 0);
+		for (uint64_t seq = N; seq > 0; seq--)
+			(void)kx_hold(t, st, (const struct kx_batch_hdr *)batch, seq, KX_NONE);
+		assert_int_equal(st->held_count, N + 1);
+		for (uint32_t i = 0; i < N + 1; i++) {
 			uint32_t held = kx_held_pop(t, st);
 
 			assert_int_equal(t->held[held].first_seq, ++before);
