@@ -95,6 +95,7 @@ struct part {
 	uint32_t was_producer_epoch;
 	uint32_t log_epoch;
 	bool resume; /* RESUME is asked before anything is sent */
+	bool alone;  /* the broker has no state left for it: nothing but its oldest batch is sent */
 	/* offsets that were confirmed by this start of the broker: inside [offset_first, offset_end), so many
 	 */
 	uint64_t offset_first, offset_end, offset_count;
@@ -513,7 +514,14 @@ uint32_t kxc_slot_take(struct kx_producer *p);
 void kxc_slot_free(struct kx_producer *p, uint32_t slot);
 /* Stamp, finish and queue a filled batch. */
 void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w, uint64_t now_ns);
+static inline bool part_waits(const struct part *part)
+{
+	return kx_unlikely(part->resume || (part->alone && part->unsent != part->head));
+}
 void kxc_part_list_send(struct part *part);
+/* Nothing of it was taken: the oldest is asked for (part_stalled()), what follows is sent again when that is
+ * confirmed. It has one. */
+void kxc_part_head_alone(struct part *part);
 /* Send all that is not confirmed again, from the oldest. */
 void kxc_part_requeue(struct part *part);
 /* The same within the session: what was charged stays charged. */

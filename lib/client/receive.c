@@ -131,8 +131,7 @@ static void produce_refused(struct channel *ch, const struct kx_produce_refused 
 		kxc_client_fenced(ch->client, now_ns);
 		return;
 	}
-	if (part == NULL || part->ch != ch || part->resume || b->code == KX_CODE_PRODUCERS_FULL ||
-		b->code == KX_CODE_STOPPING)
+	if (part == NULL || part->ch != ch || part->resume || b->code == KX_CODE_STOPPING)
 		return; /* asked again later: part_stalled() */
 	if (b->code == KX_CODE_RESYNC) {
 		kxc_resume_part(part);
@@ -143,6 +142,11 @@ static void produce_refused(struct channel *ch, const struct kx_produce_refused 
 	if (part->head == NONE || b->first_seq < part->producer->slots[part->head].first_seq ||
 		b->first_seq >= part->next_seq)
 		return; /* about something that is settled */
+	if (b->code == KX_CODE_PRODUCERS_FULL) {
+		if (!part->alone)
+			kxc_part_head_alone(part);
+		return;
+	}
 	part->failed = b->code;
 	kxc_part_fail(part, KX_REFUSED, b->code, now_ns);
 }

@@ -32,7 +32,7 @@ void kxc_part_list_send(struct part *part)
 {
 	struct channel *ch = part->ch;
 
-	if (ch == NULL || part->resume)
+	if (ch == NULL || part_waits(part))
 		return;
 	channel_ready(ch);
 	if (part->send_listed)
@@ -95,6 +95,7 @@ static void queue_again(struct part *part, bool same_session)
 	}
 	part->unsent = part->head;
 	part->stalls = 0;
+	part->alone = false;
 	if (part->unsent != NONE)
 		kxc_part_list_send(part);
 }
@@ -107,6 +108,23 @@ void kxc_part_requeue(struct part *part)
 void kxc_part_send_again(struct part *part)
 {
 	queue_again(part, true);
+}
+
+void kxc_part_head_alone(struct part *part)
+{
+	struct kx_producer *p = part->producer;
+	struct slot *head = &p->slots[part->head];
+
+	part->alone = true;
+	part->unsent = head->state == SLOT_SENT ? head->next : part->head;
+	for (uint32_t i = head->next; i != NONE; i = p->slots[i].next) {
+		struct slot *s = &p->slots[i];
+
+		s->state = SLOT_QUEUED;
+		s->counted = false; /* the broker has charged what it refused, and does so when it takes it */
+		if (s->large != NONE)
+			p->larges[s->large].sent_parts = p->larges[s->large].again = 0;
+	}
 }
 
 static void complete(
@@ -175,6 +193,10 @@ static void confirm(
 		complete(part, KX_OK, 0, level, next_offset, end == next_seq);
 	}
 	note_offsets(part, batches, records, next_offset);
+	if (kx_unlikely(part->alone) && batches > 0) {
+		part->alone = false;
+		kxc_part_list_send(part);
+	}
 }
 
 void kxc_part_commit(struct part *part, const struct kx_commit_entry *e, uint64_t now_ns)
@@ -223,7 +245,7 @@ void kxc_part_restamp(struct part *part)
 
 void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
-	part->resume = false; /* nothing is left to ask about */
+	part->resume = part->alone = false; /* nothing is left to ask about */
 	kxc_part_close_batch(part, now_ns);
 	while (part->head != NONE)
 		complete(part, why, code, 0, 0, false);

@@ -250,8 +250,9 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 
 		if (l->sent_parts == 0) {
 			/* one at a time: were a later one complete at the broker before this, it could take
-			 * the place that this one needs */
-			if (ch->large_unacked > 0)
+			 * the place that this one needs. For the oldest of its partition the broker keeps one
+			 * (and what is under way may be waiting for just that) */
+			if (ch->large_unacked > 0 && part->unsent != part->head)
 				return SENT_BLOCKED;
 			l->part_bytes = kxc_large_part_bytes(ch);
 			l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
@@ -278,7 +279,7 @@ static struct part *next_part(struct channel *ch)
 {
 	struct part *part;
 
-	while ((part = ch->send_head) != NULL && (part->unsent == NONE || part->resume)) {
+	while ((part = ch->send_head) != NULL && (part->unsent == NONE || part_waits(part))) {
 		ch->send_head = part->send_next;
 		part->send_listed = false;
 	}
