@@ -180,9 +180,9 @@ static void delivered(
 {
 	if (w->started && base < w->end_offset)
 		return;
-	if (!w->started) { /* it has everything before the first */
+	if (!w->started) { /* it has everything before the first, unless it is told that this is gone */
 		w->started = true;
-		w->next_offset = base;
+		w->next_offset = w->trimmed ? 0 : base;
 	}
 	/* parts of a batch that was trimmed before its end may have counted, or not: from then on nobody can
 	 * tell */
