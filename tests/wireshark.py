@@ -227,7 +227,7 @@ def check_names(folder):
     """Each code and enumeration reads as in C."""
     pack = struct.pack
     tables = [
-        ('kxp.refuse.code', c_codes(), lambda n: make.frame('REFUSE', bytes(16) + pack('<II', n, 1))),
+        ('kxp.refuse.code', c_codes(), lambda n: make.frame('REFUSE', bytes(16) + pack('<II', n, 1) + bytes(32))),
         ('kxp.receipt.blocked', c_enum('kx_blocked', 'KX_BLOCKED_'),
          lambda n: make.frame('RX_ACK', make.receipt(blocked=n))),
         ('kxp.auth.method', c_enum('kx_auth_method', 'KX_AUTH_'), make.auth),

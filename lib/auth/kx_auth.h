@@ -243,6 +243,9 @@ int kx_auth_prove(
 /** ACCEPT's `mac`: HMAC-SHA256 with the accept key of this session over what stands before it. */
 void kx_auth_accept_mac(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept,
 	uint8_t mac[KX_MAC_BYTES]);
+/** REFUSE's `mac`, likewise, with a key of its own: of a client that has proven who it is. */
+void kx_auth_refuse_mac(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_refuse *refuse,
+	uint8_t mac[KX_MAC_BYTES]);
 
 /* ---- the client's side of it; any thread */
 
@@ -253,6 +256,9 @@ void kx_auth_session_secret(
 	const struct kx_key *key, const struct kx_auth *auth, uint8_t secret[KX_AUTH_SECRET_BYTES]);
 /** @return 0, or -EACCES: ACCEPT does not come from who knows the key. In constant time. */
 int kx_auth_accept_check(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept);
+/** @return 0, or -EACCES: REFUSE does not come from who knows the key, or to whom we did not prove that we
+ * do. In constant time. */
+int kx_auth_refuse_check(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_refuse *refuse);
 
 /* ---- audit: what an operator wants to read of, on its way from a data lcore to the control lcore */
 

@@ -11,7 +11,8 @@
 
 _Static_assert(offsetof(struct kx_auth, mac) == 72 && offsetof(struct kx_auth, ticket) == 104,
 	"what AUTH's MAC covers is written down in doc/protocol.md");
-_Static_assert(offsetof(struct kx_accept, mac) == 168, "so is what ACCEPT's covers");
+_Static_assert(offsetof(struct kx_accept, mac) == 168 && offsetof(struct kx_refuse, mac) == 24,
+	"so is what ACCEPT's and REFUSE's cover");
 
 struct piece {
 	const void *data;
@@ -108,19 +109,31 @@ int kx_auth_prove(const struct kx_auth_principals *p, const struct kx_auth *auth
 	return 0;
 }
 
-void kx_auth_accept_mac(
-	const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept, uint8_t mac[KX_MAC_BYTES])
+/* The broker's answer to AUTH, with a key of its own for each kind. */
+static void answer_mac(const uint8_t secret[KX_AUTH_SECRET_BYTES], const char *label, const void *body,
+	size_t bytes, uint8_t mac[KX_MAC_BYTES])
 {
-	const struct piece body = {accept, offsetof(struct kx_accept, mac)};
-	uint8_t accept_key[MAC_BYTES];
+	uint8_t answer_key[MAC_BYTES];
 	struct mac_key key;
 
 	auth_mac_key(&key, secret);
-	mac_pieces(&key, "KXP1 accept", NULL, 0, accept_key);
-	auth_mac_key(&key, accept_key);
-	auth_mac(&key, body.data, body.bytes, mac);
+	mac_pieces(&key, label, NULL, 0, answer_key);
+	auth_mac_key(&key, answer_key);
+	auth_mac(&key, body, bytes, mac);
 	OPENSSL_cleanse(&key, sizeof(key));
-	OPENSSL_cleanse(accept_key, sizeof(accept_key));
+	OPENSSL_cleanse(answer_key, sizeof(answer_key));
+}
+
+void kx_auth_accept_mac(
+	const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_accept *accept, uint8_t mac[KX_MAC_BYTES])
+{
+	answer_mac(secret, "KXP1 accept", accept, offsetof(struct kx_accept, mac), mac);
+}
+
+void kx_auth_refuse_mac(
+	const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_refuse *refuse, uint8_t mac[KX_MAC_BYTES])
+{
+	answer_mac(secret, "KXP1 refuse", refuse, offsetof(struct kx_refuse, mac), mac);
 }
 
 void kx_auth_sign(const struct kx_key *key, struct kx_auth *auth)
@@ -148,4 +161,12 @@ int kx_auth_accept_check(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struc
 
 	kx_auth_accept_mac(secret, accept, mac);
 	return CRYPTO_memcmp(mac, accept->mac, sizeof(mac)) == 0 ? 0 : -EACCES;
+}
+
+int kx_auth_refuse_check(const uint8_t secret[KX_AUTH_SECRET_BYTES], const struct kx_refuse *refuse)
+{
+	uint8_t mac[MAC_BYTES];
+
+	kx_auth_refuse_mac(secret, refuse, mac);
+	return CRYPTO_memcmp(mac, refuse->mac, sizeof(mac)) == 0 ? 0 : -EACCES;
 }

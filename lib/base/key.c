@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,36 @@
 void kx_key_wipe(struct kx_key *key)
 {
 	explicit_bzero(key, sizeof(*key));
+}
+
+int kx_key_keep(const void *bytes, uint32_t len, struct kx_key **out)
+{
+	struct kx_key *key;
+	int rc;
+
+	*out = NULL;
+	if (len < KX_KEY_BYTES_MIN || len > KX_KEY_BYTES_MAX)
+		return -EINVAL;
+	key = mmap(NULL, sizeof(*key), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (key == MAP_FAILED)
+		return -errno;
+	if (mlock(key, sizeof(*key)) != 0 || madvise(key, sizeof(*key), MADV_DONTDUMP) != 0) {
+		rc = -errno;
+		munmap(key, sizeof(*key));
+		return rc;
+	}
+	memcpy(key->bytes, bytes, len);
+	key->len = len;
+	*out = key;
+	return 0;
+}
+
+void kx_key_drop(struct kx_key *key)
+{
+	if (key == NULL)
+		return;
+	kx_key_wipe(key);
+	munmap(key, sizeof(*key));
 }
 
 static int check_stat(const char *path, const struct stat *st, struct kx_text *why)

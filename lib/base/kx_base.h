@@ -349,6 +349,14 @@ int kx_key_load(const char *path, struct kx_key *out, struct kx_text *why);
 int kx_key_create(const char *path, struct kx_text *why);
 /** Overwrite a key. */
 void kx_key_wipe(struct kx_key *key);
+/**
+ * A copy of a key to keep: in pages of its own, which are locked (never swapped out) and left out of core
+ * dumps.
+ * @return 0; -EINVAL (length); -ENOMEM, -EPERM, -EAGAIN (it cannot be locked: ulimit -l). Any thread.
+ */
+int kx_key_keep(const void *bytes, uint32_t len, struct kx_key **out);
+/** Overwrite it and give its pages back; NULL is allowed. */
+void kx_key_drop(struct kx_key *key);
 
 #ifdef __cplusplus
 }

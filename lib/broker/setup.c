@@ -10,8 +10,9 @@ static uint16_t session_datagram(const struct kx_path *path, uint16_t client_byt
 					      : path->datagram_bytes;
 }
 
+/* `proof`: of who is refused, when it has proven itself. */
 static enum kx_drop refuse(struct kx_broker *b, const struct kx_path *path, const uint8_t *nonce,
-	enum kx_code code, enum kx_drop drop)
+	enum kx_code code, const struct kx_auth_proof *proof, enum kx_drop drop)
 {
 	struct kx_refuse *body;
 	struct out o;
@@ -21,6 +22,8 @@ static enum kx_drop refuse(struct kx_broker *b, const struct kx_path *path, cons
 	body = (struct kx_refuse *)o.body;
 	*body = (struct kx_refuse){.code = code};
 	memcpy(body->client_nonce, nonce, KX_NONCE_BYTES);
+	if (proof != NULL)
+		kx_auth_refuse_mac(proof->secret, body, body->mac);
 	out_send_bare(b, path, &o, sizeof(*body));
 	return drop;
 }
@@ -35,7 +38,7 @@ enum kx_drop setup_hello(struct kx_broker *b, const struct kx_frame *f, const st
 	if (b->ops->path_of(b->tx, f, &path) != 0)
 		return out_no_path(b);
 	if (hello->version_min > KX_WIRE_VERSION || hello->version_max < KX_WIRE_VERSION)
-		return refuse(b, &path, hello->client_nonce, KX_CODE_VERSION, KX_DROP_FRAME_VERSION);
+		return refuse(b, &path, hello->client_nonce, KX_CODE_VERSION, NULL, KX_DROP_FRAME_VERSION);
 	if (!out_begin_bare(b, KX_COOKIE, 0, sizeof(*body), &o))
 		return KX_DROP_NONE;
 	body = (struct kx_cookie *)o.body;
@@ -108,10 +111,11 @@ static enum kx_drop accept_again(
 
 /* Who is it, and as which producer? KX_CODE_OK or why not. */
 static enum kx_code identify(struct kx_broker *b, const struct kx_auth *auth, struct kx_auth_proof *proof,
-	struct kx_auth_ticket *id)
+	struct kx_auth_ticket *id, bool *proven)
 {
 	if (kx_auth_prove(b->principals, auth, proof) != 0)
 		return KX_CODE_AUTH;
+	*proven = proof->principal->has_key;
 	/* whoever has no key has no secret to make keys of frames from, however it proved who it is */
 	if (auth->protect != KX_PROTECT_PLAIN && !proof->principal->has_key)
 		return KX_CODE_DENIED;
@@ -150,13 +154,11 @@ static enum kx_drop drop_of(enum kx_code code)
 
 /* The reason to drop for, and the answer. */
 static enum kx_drop not_accepted(struct kx_broker *b, const struct kx_frame *f, const struct kx_path *path,
-	const struct kx_auth *auth, const struct kx_auth_principal *p, enum kx_code code)
+	const struct kx_auth *auth, const struct kx_auth_proof *proof, bool proven, enum kx_code code)
 {
-	enum kx_drop drop = drop_of(code);
-
-	kx_count(&principal_counters(b, p)->refused, 1);
-	audit_refused(b, f, auth, p, code);
-	return refuse(b, path, auth->client_nonce, code, drop);
+	kx_count(&principal_counters(b, proof->principal)->refused, 1);
+	audit_refused(b, f, auth, proof->principal, code);
+	return refuse(b, path, auth->client_nonce, code, proven ? proof : NULL, drop_of(code));
 }
 
 /* The session of a client that is who it says; NULL with the code to answer, or with the reason not to answer
@@ -198,7 +200,8 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	struct session *s = session_by_nonce(b, auth->client_nonce);
 	struct kx_auth_proof proof = {.principal = NULL};
 	struct kx_auth_ticket id = {0};
-	enum kx_drop silent = KX_DROP_NONE;
+	enum kx_drop drop = KX_DROP_NONE;
+	bool proven = false;
 	struct kx_path path;
 	enum kx_code code;
 
@@ -213,18 +216,18 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 		return KX_DROP_SETUP_BUDGET;
 	/* What follows costs as much again as the cookie. */
 	b->setup_left -= b->setup_left != 0;
-	code = identify(b, auth, &proof, &id);
+	code = identify(b, auth, &proof, &id, &proven);
 	if (code == KX_CODE_OK)
-		s = open_proven(b, f, auth, &proof, &id, &code, &silent);
+		s = open_proven(b, f, auth, &proof, &id, &code, &drop);
 	if (s != NULL) {
 		credit_open(b, s);
 		accept_make(b, s, auth, &proof);
+	} else if (drop == KX_DROP_NONE) {
+		drop = not_accepted(b, f, &path, auth, &proof, proven, code);
 	}
 	explicit_bzero(proof.secret, sizeof(proof.secret));
-	if (silent != KX_DROP_NONE)
-		return silent;
 	if (s == NULL)
-		return not_accepted(b, f, &path, auth, proof.principal, code);
+		return drop;
 	audit_session(b, s, KX_AUDIT_ACCEPTED, KX_CODE_OK, UINT32_MAX);
 	if (!s->fence_listed)
 		setup_accept(b, s);

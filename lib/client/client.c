@@ -38,11 +38,7 @@ static void take_opts(struct kx_client *c, const struct kx_client_opts *opts)
 	if (opts->principal != NULL)
 		memcpy(c->principal, opts->principal, strlen(opts->principal));
 	c->opts.principal = c->principal;
-	if (opts->key != NULL) {
-		c->key.len = opts->key_bytes;
-		memcpy(c->key.bytes, opts->key, opts->key_bytes);
-	}
-	c->opts.key = NULL; /* the caller's copy may be gone */
+	c->opts.key = NULL; /* the caller's copy may be gone; kx_key_keep() has ours */
 }
 
 /* Timers a client may need at most: its channels', its producers', its own. */
@@ -76,7 +72,7 @@ static void client_free(struct kx_client *c)
 	free(c->subs);
 	free(c->sub_gen);
 	free(c->requests);
-	kx_key_wipe(&c->key);
+	kx_key_drop(c->key);
 	free(c);
 }
 
@@ -102,7 +98,8 @@ enum kx_result kx_client_open(
 		return KX_NO_MEMORY;
 	c->hub = hub;
 	take_opts(c, opts);
-	if (hub->channel_free_count < c->opts.channels_max || !client_alloc(c) ||
+	if ((opts->key != NULL && kx_key_keep(opts->key, opts->key_bytes, &c->key) != 0) ||
+		hub->channel_free_count < c->opts.channels_max || !client_alloc(c) ||
 		!kxc_timers_reserve(&hub->timers, timer_count(c))) {
 		client_free(c);
 		return KX_NO_MEMORY;
@@ -195,6 +192,8 @@ void kxc_client_connected(struct kx_client *c, uint64_t now_ns)
 {
 	c->connected = true;
 	c->connect_failed = false;
+	c->unproven = KX_OK;
+	c->unproven_code = 0;
 	kxc_client_event(c, &(struct kx_event){.type = KX_EVENT_CONNECTED});
 	for (uint32_t i = 0; i < c->opts.producers_max; i++)
 		if (c->producers[i] != NULL && c->producers[i]->state == OPEN_META)
@@ -226,7 +225,8 @@ void kxc_client_service(struct kx_client *c, uint64_t now_ns)
 		uint64_t limit = c->connect_ns + c->opts.connect_timeout_ns;
 
 		if (now_ns >= limit)
-			kxc_client_connect_failed(c, KX_TIMED_OUT, 0, now_ns);
+			kxc_client_connect_failed(c, c->unproven != KX_OK ? c->unproven : KX_TIMED_OUT,
+				c->unproven_code, now_ns);
 		else
 			due = KX_MIN(due, limit);
 	}

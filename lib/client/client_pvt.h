@@ -325,12 +325,14 @@ struct kx_client {
 	struct kx_client *next, *prev;
 	struct kx_client_opts opts;
 	char principal[KX_PRINCIPAL_NAME_MAX + 1];
-	struct kx_key key;  /* of no length: none */
+	struct kx_key *key; /* in locked memory; NULL: none */
 	struct timer timer; /* requests, connect time-out */
 	bool connected, have_identity, connect_failed, down, closing;
 	enum kx_result failed_why; /* what CONNECT_FAILED said last */
 	uint32_t failed_code;
-	uint64_t connect_ns; /* since when the first channel is being set up */
+	uint64_t connect_ns;	 /* since when the first channel is being set up */
+	enum kx_result unproven; /* what it was told meanwhile by who did not prove to know the key; KX_OK */
+	uint32_t unproven_code;
 	uint64_t boot_id, producer_id;
 	uint64_t take_id;   /* producer to go on as, before there is an identity; 0: a new one */
 	bool take_over;	    /* for a new epoch: not by ticket */
@@ -423,7 +425,7 @@ struct out {
 /* May sessions of this client have protected frames? */
 static inline bool client_may_protect(const struct kx_client *c)
 {
-	return c->key.len != 0; /* the broker may demand it of the principal */
+	return c->key != NULL; /* the broker may demand it of the principal */
 }
 /* Bytes of body that a frame has room for. */
 static inline uint32_t channel_room(const struct channel *ch)

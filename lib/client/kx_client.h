@@ -197,7 +197,10 @@ const struct kx_hub_stats *kx_hub_stats(const struct kx_hub *hub);
 enum kx_event_type {
 	KX_EVENT_CONNECTED = 1,	   /**< session to the broker's first lcore is up (again) */
 	KX_EVENT_CONNECT_FAILED,   /**< connect_timeout_ns passed or the broker refused: result, code. Told
-				      again when the reason is another one. Tries go on unless `no_reconnect` */
+				      again when the reason is another one. Tries go on unless `no_reconnect`.
+				      With   a key, a refusal (or ACCEPT) that does not prove that its sender
+				      knows it, as   when ours is wrong, is not believed: tries go on, and it is
+				      told when   connect_timeout_ns has passed */
 	KX_EVENT_DISCONNECTED,	   /**< a session ended: result LOST (broker restarted), UNKNOWN_FATE (session
 				      gone),    TIMED_OUT (silence), STOPPING (it said so), REFUSED; set-up starts
 				      anew */
@@ -252,8 +255,10 @@ struct kx_client_opts {
 	struct kx_addr broker; /**< one of the broker's data lcores */
 	const char *principal; /**< name, at most 63 bytes; NULL: none. Copied */
 	const void *key;       /**< the principal's key, KX_KEY_BYTES_MIN..KX_KEY_BYTES_MAX bytes: from
-				  kx_key_load() or from elsewhere. Copied, wiped when the client is closed. NULL:
-				  none, and the client is anonymous */
+				  kx_key_load() or from elsewhere. Copied into a page of its own that is locked
+				  and left out of core dumps (ulimit -l must allow it, else kx_client_open()
+				  says KX_NO_MEMORY), wiped when the client is closed. NULL: none, and the
+				  client is anonymous */
 	uint32_t key_bytes;
 	enum kx_protect protect; /**< how frames are protected, at least (the broker may demand more of the
 				    principal): PLAIN (0, default), MAC (tags that nobody else can make), AEAD

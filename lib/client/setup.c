@@ -95,7 +95,7 @@ static bool use_ticket(const struct channel *ch)
 static void send_auth(struct channel *ch, uint64_t now_ns)
 {
 	const struct kx_client *c = ch->client;
-	struct kx_auth auth = {.method = c->key.len != 0 ? KX_AUTH_HMAC_SHA256 : KX_AUTH_NONE,
+	struct kx_auth auth = {.method = c->key != NULL ? KX_AUTH_HMAC_SHA256 : KX_AUTH_NONE,
 		.protect = (uint8_t)c->opts.protect,
 		.datagram_bytes = ch->path.datagram_bytes};
 
@@ -110,8 +110,8 @@ static void send_auth(struct channel *ch, uint64_t now_ns)
 	} else {
 		auth.producer_id = c->have_identity ? c->producer_id : c->take_id;
 	}
-	if (c->key.len != 0)
-		kx_auth_sign(&c->key, &auth);
+	if (c->key != NULL)
+		kx_auth_sign(c->key, &auth);
 	send_setup(ch, KX_AUTH, &auth, sizeof(auth), now_ns);
 	ch->retry_ns = now_ns + backoff(ch, ch->auth_tries++);
 }
@@ -202,6 +202,21 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	take_info(c, b);
 }
 
+/* What the first channel was told that nobody stands for: said when the time for connecting is over. */
+static void unproven(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
+{
+	struct kx_client *c = ch->client;
+
+	kx_count(&ch->hub->stats.rx_bad, 1);
+	kx_count(&ch->hub->stats.drop[KX_DROP_AUTH_BAD], 1);
+	if (ch != &c->channels[0])
+		return;
+	c->unproven = result;
+	c->unproven_code = code;
+	if (c->connect_failed && c->failed_why == KX_TIMED_OUT)
+		kxc_client_connect_failed(c, result, code, now_ns);
+}
+
 /* This attempt came to nothing: another one later, unless the client is to stay down. */
 static void attempt_failed(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
 {
@@ -214,18 +229,25 @@ static void attempt_failed(struct channel *ch, enum kx_result result, uint32_t c
 		kxc_client_connect_failed(c, result, code, now_ns);
 }
 
+/* Of the session that the AUTH we have sent asks for. */
+static void secret_of(const struct channel *ch, uint8_t secret[KX_AUTH_SECRET_BYTES])
+{
+	struct kx_auth nonces;
+
+	memcpy(nonces.client_nonce, ch->nonce, sizeof(nonces.client_nonce));
+	memcpy(nonces.broker_nonce, ch->cookie.broker_nonce, sizeof(nonces.broker_nonce));
+	kx_auth_session_secret(ch->client->key, &nonces, secret);
+}
+
 /* Does ACCEPT come from who knows our key, and are the frames protected as we want? */
 static enum kx_result accept_proven(
 	const struct channel *ch, const struct kx_accept *b, uint8_t secret[KX_AUTH_SECRET_BYTES])
 {
 	const struct kx_client *c = ch->client;
-	struct kx_auth nonces;
 
-	if (c->key.len == 0)
+	if (c->key == NULL)
 		return b->protect == KX_PROTECT_PLAIN ? KX_OK : KX_REFUSED;
-	memcpy(nonces.client_nonce, ch->nonce, sizeof(nonces.client_nonce));
-	memcpy(nonces.broker_nonce, ch->cookie.broker_nonce, sizeof(nonces.broker_nonce));
-	kx_auth_session_secret(&c->key, &nonces, secret);
+	secret_of(ch, secret);
 	if (kx_auth_accept_check(secret, b) != 0)
 		return KX_BROKER_UNPROVEN;
 	return b->protect >= c->opts.protect ? KX_OK : KX_REFUSED;
@@ -253,8 +275,10 @@ static bool prove_and_open(struct channel *ch, const struct kx_accept *b, uint64
 	enum kx_result proven = accept_proven(ch, b, secret);
 	bool open = false;
 
-	if (proven != KX_OK)
-		attempt_failed(ch, proven, proven == KX_REFUSED ? KX_CODE_UNPROTECTED : 0, now_ns);
+	if (proven == KX_BROKER_UNPROVEN)
+		unproven(ch, proven, 0, now_ns);
+	else if (proven != KX_OK)
+		attempt_failed(ch, proven, KX_CODE_UNPROTECTED, now_ns);
 	else if (ch != &c->channels[0] && !same_identity(c, b))
 		kxc_channel_down(ch, KX_OK, HELLO_SLOW, now_ns);
 	else
@@ -285,12 +309,32 @@ static void on_accept(struct channel *ch, const struct kx_accept *b, uint64_t no
 		kxc_client_connected(c, now_ns);
 }
 
+/* Who has no key believes anybody; who has one, only who has proven to know it: then AUTH was right. */
+static bool refusal_proven(const struct channel *ch, const struct kx_refuse *b)
+{
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+	bool proven;
+
+	if (ch->client->key == NULL)
+		return true;
+	if (ch->state != CH_AUTH)
+		return false;
+	secret_of(ch, secret);
+	proven = kx_auth_refuse_check(secret, b) == 0;
+	explicit_bzero(secret, sizeof(secret));
+	return proven;
+}
+
 static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
 
 	if (ch->state != CH_HELLO && ch->state != CH_AUTH)
 		return;
+	if (!refusal_proven(ch, b)) {
+		unproven(ch, b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED, b->code, now_ns);
+		return;
+	}
 	if (b->code == KX_CODE_FENCED && use_ticket(ch)) {
 		kxc_client_fenced(c, now_ns);
 		return;

@@ -215,6 +215,7 @@ struct kx_refuse {
 	uint8_t client_nonce[KX_NONCE_BYTES]; /**< of the HELLO/AUTH; zero otherwise */
 	uint32_t code;			      /**< enum kx_code */
 	uint32_t request_id;		      /**< of the refused request; 0 in set-up */
+	uint8_t mac[KX_MAC_BYTES]; /**< in set-up, when AUTH proved that its sender has a key; else zero */
 };
 struct kx_reset {
 	uint64_t boot_id;

@@ -78,6 +78,7 @@ struct attempt {
 	enum kx_drop drop;
 	struct kx_accept accept;
 	uint32_t refused; /* code of REFUSE; 0: none came */
+	struct kx_refuse refuse;
 	uint8_t secret[KX_AUTH_SECRET_BYTES];
 };
 
@@ -127,8 +128,10 @@ static enum kx_drop send_auth(struct rig *r, struct attempt *a)
 	if (h != NULL)
 		memcpy(&a->accept, rig_body(h), sizeof(a->accept));
 	h = rig_find(r, KX_REFUSE, 0);
+	memset(&a->refuse, 0, sizeof(a->refuse));
 	if (h != NULL)
-		a->refused = ((const struct kx_refuse *)rig_body(h))->code;
+		memcpy(&a->refuse, rig_body(h), sizeof(a->refuse));
+	a->refused = a->refuse.code;
 	return a->drop;
 }
 
@@ -178,6 +181,17 @@ static void refused(const struct attempt *a, enum kx_drop drop, enum kx_code cod
 	assert_int_equal(a->drop, drop);
 	assert_int_equal(a->refused, code);
 	assert_int_equal(a->accept.conn_id, 0);
+}
+
+/* Does REFUSE prove that the broker knows the key? If not, it says nothing at all. */
+static bool refusal_proven(const struct attempt *a)
+{
+	static const uint8_t nothing[KX_MAC_BYTES];
+
+	if (kx_auth_refuse_check(a->secret, &a->refuse) == 0)
+		return true;
+	assert_memory_equal(a->refuse.mac, nothing, sizeof(nothing));
+	return false;
 }
 
 static struct rig_session session_of_attempt(struct rig *r, const struct attempt *a)
@@ -357,6 +371,47 @@ static void test_session_limit(void **state)
 	assert_int_equal(kx_broker_principal_counters(r->broker, 1)->sessions, 1);
 	c = try(r, 5, "desk", &desk);
 	accepted(&c, 1);
+	rig_free(r);
+}
+
+/* Who has proven itself is refused with a proof; who has not learns nothing of the key. */
+static void test_refusals_are_proven(void **state)
+{
+	struct rig *r = rig_of("");
+	struct attempt a, b;
+	uint8_t ticket[KX_TICKET_BYTES] = {1};
+
+	(void)state;
+	a = try(r, 1, "desk", &desk);
+	accepted(&a, 1);
+	b = try_ticket(r, 2, "desk", &desk, ticket);
+	refused(&b, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
+	assert_true(refusal_proven(&b)); /* the ticket is wrong, the key is not */
+	hello(r, &b, 3);
+	name(&b, KX_AUTH_HMAC_SHA256, "feed");
+	b.auth->producer_id = a.accept.producer_id; /* another's */
+	sign_and_send(r, &b, &feed);
+	refused(&b, KX_DROP_ACCESS_DENIED, KX_CODE_DENIED);
+	assert_true(refusal_proven(&b));
+	hello(r, &b, 4);
+	name(&b, KX_AUTH_HMAC_SHA256, "desk");
+	b.auth->producer_id = a.accept.producer_id; /* its own, once more */
+	sign_and_send(r, &b, &desk);
+	accepted(&b, 1);
+	memcpy(ticket, a.accept.ticket, sizeof(ticket));
+	assert_int_equal(kx_producer_ids_held(r->ids, 1), 1);
+	a = try(r, 5, "desk", &desk);
+	refused(&a, KX_DROP_PRINCIPAL_SESSIONS, KX_CODE_BUSY);
+	assert_true(refusal_proven(&a));
+	a = try(r, 6, "desk", &feed);
+	refused(&a, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
+	assert_false(refusal_proven(&a));
+	a = try(r, 7, "nobody", &desk);
+	refused(&a, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
+	assert_false(refusal_proven(&a));
+	a = try_ticket(r, 8, "desk", &feed, ticket);
+	refused(&a, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
+	assert_false(refusal_proven(&a));
 	rig_free(r);
 }
 
@@ -595,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_forged_cookies),
 		cmocka_unit_test(test_repeated),
 		cmocka_unit_test(test_session_limit),
+		cmocka_unit_test(test_refusals_are_proven),
 		cmocka_unit_test(test_table_full),
 		cmocka_unit_test(test_anonymous_off),
 		cmocka_unit_test(test_protection),

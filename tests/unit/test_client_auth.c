@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <fcntl.h>
 #include <cmocka.h>
 
 #include "client_pair.h"
@@ -192,6 +193,234 @@ static void test_broker_unproven(void **state)
 	as(NULL, NULL);
 }
 
+/* Somebody in between answers in the broker's place, with what it wants to be believed. */
+static bool refuse_in_its_place(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	struct kx_frame_hdr *out = (struct kx_frame_hdr *)f->data;
+	struct kx_refuse refuse = {.code = (uint32_t)net->filter_state};
+	uint32_t bytes = sizeof(*h) + sizeof(refuse);
+
+	if (net->filter_state == 0 || (h->type != KX_ACCEPT && h->type != KX_COOKIE))
+		return true;
+	if (h->type == KX_COOKIE && net->filter_state != KX_CODE_VERSION)
+		return true;
+	memcpy(refuse.client_nonce, h + 1, KX_NONCE_BYTES);
+	memset(refuse.mac, (int)net->filter_state, sizeof(refuse.mac));
+	out->type = KX_REFUSE;
+	memcpy(out + 1, &refuse, sizeof(refuse));
+	kx_frame_seal(f->data, bytes);
+	net_inject(net, &f->from, &f->to, f->data, bytes);
+	return false;
+}
+
+/* Whatever code it is, at a first connection: nothing ends before its time, and the application is told. */
+static void test_forged_refusals(void **state)
+{
+	(void)state;
+	for (uint32_t code = KX_CODE_VERSION; code <= KX_CODE_UNPROTECTED + 1; code++) {
+		struct net *net = net_with("mac", 1);
+		struct seen seen = {0};
+		struct kx_client *c;
+
+		as("desk", &desk);
+		net->filter = refuse_in_its_place;
+		net->filter_state = code;
+		c = alone(net, &seen, code % 2 == 0); /* runs for 3 s; the client's time are 2 */
+		assert_int_equal(seen.events[KX_EVENT_CONNECTED], 0);
+		assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 1);
+		assert_int_equal(seen.last_code, code);
+		assert_int_equal(seen.events[KX_EVENT_FENCED], 0);
+		assert_true(kx_hub_stats(net->hub[0])->drop[KX_DROP_AUTH_BAD] >= 2);
+		assert_int_equal(kx_client_close(c, net->now_ns), KX_OK);
+		/* for half of the time only: it does not matter */
+		memset(&seen, 0, sizeof(seen));
+		net->filter_state = code;
+		c = NULL;
+		{
+			struct kx_client_opts opts = {.broker = net->lcores[0].addr,
+				.principal = "desk",
+				.key = desk.bytes,
+				.key_bytes = desk.len,
+				.no_reconnect = true,
+				.on_event = pair_event,
+				.user = &seen};
+
+			assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_OK);
+		}
+		net_run(net, KX_NS_PER_S);
+		net->filter_state = 0;
+		net_run(net, 3 * KX_NS_PER_S);
+		assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 0);
+		assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+		net_free(net);
+	}
+	as(NULL, NULL);
+}
+
+/* The same when a producer comes back with its ticket: it goes on where it was, nothing is lost or fenced. */
+static void test_forged_refusal_of_a_ticket(void **state)
+{
+	static const uint32_t codes[] = {KX_CODE_FENCED, KX_CODE_DENIED, KX_CODE_AUTH, KX_CODE_UNKNOWN_FATE};
+
+	(void)state;
+	for (size_t i = 0; i < KX_DIM(codes); i++) {
+		struct pair p = {.net = net_with("mac", 1)};
+		struct kx_message m = {.value = "01234567", .value_bytes = 8};
+		uint8_t value[8];
+
+		as("desk", &desk);
+		pair_open(&p, "one", 0);
+		p.net->filter = refuse_in_its_place;
+		p.net->filter_state = codes[i];
+		/* the path is cut until both ends have given the sessions up */
+		p.net->loss = 1000;
+		pair_fill(value, sizeof(value), 0);
+		m.value = value;
+		assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+		net_run(p.net, 15 * KX_NS_PER_S);
+		p.net->loss = 0;
+		net_run(p.net, 4 * KX_NS_PER_S);
+		assert_int_equal(p.seen.events[KX_EVENT_CONNECTED], 2); /* one for each, not again */
+		p.net->filter_state = 0;
+		net_run(p.net, 10 * KX_NS_PER_S);
+		assert_int_equal(p.seen.events[KX_EVENT_CONNECTED], 4);
+		assert_int_equal(p.seen.events[KX_EVENT_FENCED], 0);
+		assert_int_equal(p.seen.failed, 0);
+		assert_int_equal(p.seen.completed[0], 1);
+		assert_int_equal(p.seen.messages, 1);
+		net_free(p.net);
+	}
+	as(NULL, NULL);
+}
+
+/* A refusal that is proven is final: the true broker says that somebody took the producer over. */
+static bool nothing_but_refusals(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)f;
+	if (h->type == KX_REFUSE)
+		net->filter_state++;
+	return h->type != KX_CLOSE && h->type != KX_PRODUCE_REFUSED;
+}
+
+static void test_true_refusal_is_final(void **state)
+{
+	struct net *net = net_with("plain", 1);
+	struct seen seen = {0}, heir = {0};
+	struct kx_client_opts opts = {.broker = net->lcores[0].addr,
+		.principal = "desk",
+		.key = desk.bytes,
+		.key_bytes = desk.len,
+		.on_event = pair_event,
+		.user = &heir};
+	struct kx_client_info info;
+	struct kx_client *c, *d;
+
+	(void)state;
+	as("desk", &desk);
+	net->filter = nothing_but_refusals;
+	c = alone(net, &seen, false);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+	kx_client_info(c, &info);
+	opts.producer_id = info.producer_id;
+	assert_int_equal(kx_client_open(net->hub[1], &opts, net->now_ns, &d), KX_OK);
+	net_run(net, 15 * KX_NS_PER_S); /* the first one's session is gone; it comes back with its ticket */
+	assert_int_equal(heir.events[KX_EVENT_CONNECTED], 1);
+	assert_true(net->filter_state > 0);
+	assert_int_equal(seen.events[KX_EVENT_FENCED], 1);
+	net_free(net);
+	as(NULL, NULL);
+}
+
+/* ---- where the key is: memory that is locked and not dumped, and nowhere once the client is closed */
+
+/* How often 32 bytes occur in what this process may write, and whether such memory may be dumped or swapped
+ * out. They are looked for with each byte xor 0x55, so that the search does not find itself. */
+struct found {
+	unsigned int locked, open;
+};
+
+static unsigned int occurrences(int mem, uint64_t from, uint64_t end, const uint8_t hidden[32])
+{
+	static uint8_t buf[1 << 16];
+	unsigned int n = 0;
+
+	for (uint64_t at = from; at < end; at += sizeof(buf) - 31) {
+		ssize_t got = pread(mem, buf, KX_MIN(sizeof(buf), end - at), (off_t)at);
+
+		if (at <= (uintptr_t)buf + sizeof(buf) && at + sizeof(buf) > (uintptr_t)buf)
+			continue; /* what was read is in there */
+		for (ssize_t i = 0; i + 32 <= got; i++) {
+			size_t k = 0;
+
+			while (k < 32 && (buf[i + (ssize_t)k] ^ 0x55) == hidden[k])
+				k++;
+			n += k == 32;
+		}
+	}
+	explicit_bzero(buf, sizeof(buf));
+	return n;
+}
+
+static struct found look_for(const uint8_t hidden[32])
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	struct found found = {0};
+	unsigned long from = 0, end = 0;
+	unsigned int here = 0;
+	char line[512], rights[8];
+
+	assert_non_null(maps);
+	assert_true(mem >= 0);
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		if (sscanf(line, "%lx-%lx %7s", &from, &end, rights) == 3 && rights[0] != '\0')
+			here = rights[0] == 'r' && rights[1] == 'w' && end - from < 64 << 20
+				? occurrences(mem, from, end, hidden)
+				: 0;
+		if (strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		if (strstr(line, " lo") != NULL && strstr(line, " dd") != NULL)
+			found.locked += here;
+		else
+			found.open += here;
+	}
+	close(mem);
+	fclose(maps);
+	return found;
+}
+
+/* Not inlined: the registers and the stack of the test hold no part of it. */
+static __attribute__((noinline)) void mask(uint8_t to[32], const uint8_t from[32])
+{
+	for (size_t i = 0; i < 32; i++)
+		to[i] = from[i] ^ 0x55;
+}
+
+static void test_where_the_key_is(void **state)
+{
+	struct net *net = net_with("mac", 1);
+	uint8_t hidden[32];
+	struct seen seen = {0};
+	struct kx_client *c;
+	struct found open, closed;
+
+	(void)state;
+	mask(hidden, desk.bytes);
+	as("desk", &desk);
+	c = alone(net, &seen, false);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+	explicit_bzero(desk.bytes, sizeof(desk.bytes));
+	open = look_for(hidden);
+	assert_int_equal(kx_client_close(c, net->now_ns), KX_OK);
+	closed = look_for(hidden);
+	mask(desk.bytes, hidden);
+	assert_int_equal(open.locked, 1);
+	assert_int_equal(open.open, 0);
+	assert_int_equal(closed.locked + closed.open, 0);
+	net_free(net);
+	as(NULL, NULL);
+}
+
 static void test_broker_restart(void **state)
 {
 	struct pair p = {.net = net_with("mac", 2)};
@@ -275,6 +504,10 @@ int main(void)
 		cmocka_unit_test(test_wrong_key),
 		cmocka_unit_test(test_wrong_key_after_silence),
 		cmocka_unit_test(test_broker_unproven),
+		cmocka_unit_test(test_forged_refusals),
+		cmocka_unit_test(test_forged_refusal_of_a_ticket),
+		cmocka_unit_test(test_true_refusal_is_final),
+		cmocka_unit_test(test_where_the_key_is),
 		cmocka_unit_test(test_broker_restart),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_arguments),

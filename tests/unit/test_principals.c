@@ -295,15 +295,16 @@ static size_t unhex(const char *hex, uint8_t *out, size_t room)
 
 static void one_vector(const char *line)
 {
-	char text[5][600];
+	char text[6][600];
 	uint8_t secret[32], want[32];
 	struct kx_key key = {.len = 0};
 	struct kx_auth auth, again;
 	struct kx_accept accept;
+	struct kx_refuse refuse;
 
-	assert_int_equal(sscanf(line, "%u %599s %599s %599s %599s %599s", &key.len, text[0], text[1], text[2],
-				 text[3], text[4]),
-		6);
+	assert_int_equal(sscanf(line, "%u %599s %599s %599s %599s %599s %599s", &key.len, text[0], text[1],
+				 text[2], text[3], text[4], text[5]),
+		7);
 	assert_int_equal(unhex(text[0], key.bytes, sizeof(key.bytes)), key.len);
 	assert_int_equal(unhex(text[1], (uint8_t *)&auth, sizeof(auth)), sizeof(auth));
 	assert_int_equal(unhex(text[2], want, sizeof(want)), sizeof(want));
@@ -321,8 +322,17 @@ static void one_vector(const char *line)
 		((uint8_t *)&bad)[bit / 8] ^= (uint8_t)(1u << (bit % 8));
 		assert_int_equal(kx_auth_accept_check(secret, &bad), -EACCES);
 	}
+	assert_int_equal(unhex(text[5], (uint8_t *)&refuse, sizeof(refuse)), sizeof(refuse));
+	assert_int_equal(kx_auth_refuse_check(secret, &refuse), 0);
+	for (size_t bit = 0; bit < 8 * sizeof(refuse); bit++) {
+		struct kx_refuse bad = refuse;
+
+		((uint8_t *)&bad)[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+		assert_int_equal(kx_auth_refuse_check(secret, &bad), -EACCES);
+	}
 	secret[31] ^= 1;
 	assert_int_equal(kx_auth_accept_check(secret, &accept), -EACCES);
+	assert_int_equal(kx_auth_refuse_check(secret, &refuse), -EACCES);
 }
 
 static void test_vectors(void **state)

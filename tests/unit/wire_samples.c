@@ -120,6 +120,7 @@ static size_t refuse_setup(uint8_t *data)
 	struct kx_refuse b = {.code = KX_CODE_SESSIONS_FULL};
 
 	run(b.client_nonce, 0x10, KX_NONCE_BYTES);
+	run(b.mac, 0xd0, sizeof(b.mac));
 	return setup(data, KX_REFUSE, &b, sizeof(b), sizeof(struct kx_frame_hdr) + sizeof(b));
 }
 

@@ -273,8 +273,10 @@ def vectors():
     add('accept', BROKER, 'ACCEPT', setup('ACCEPT', CLIENT_NONCE + struct.pack(
         '<QQQIIHHHHIIQQBB6x', CONN, BOOT, 0xABCDEF, 3, 9, 9000, 4, 1, 1372, 30000, 250, 257, 1 << 20, 1, 2) + TICKET +
         MAC + struct.pack('<II', 5, 0)))
-    add('refuse_setup', BROKER, 'REFUSE in set-up: table full', setup('REFUSE', CLIENT_NONCE + struct.pack('<II', 2, 0)))
-    add('refuse_request', BROKER, 'REFUSE of a request in a session', frame('REFUSE', bytes(16) + struct.pack('<II', 13, 77)))
+    add('refuse_setup', BROKER, 'REFUSE in set-up: table full', setup(
+        'REFUSE', CLIENT_NONCE + struct.pack('<II', 2, 0) + MAC))
+    add('refuse_request', BROKER, 'REFUSE of a request in a session', frame(
+        'REFUSE', bytes(16) + struct.pack('<II', 13, 77) + bytes(32)))
     add('reset', BROKER, 'RESET', frame('RESET', struct.pack('<QQ', BOOT, 4711), CONN, 0, 0))
     add('close', CLIENT, 'CLOSE, leaving', frame('CLOSE', struct.pack('<II', 0, 0)))
     add('close_broker', BROKER, 'CLOSE, stopping', frame('CLOSE', struct.pack('<II', 11, 0)))
@@ -401,11 +403,11 @@ def keys_text():
 
 
 def macs_text():
-    """AUTH, the session secret and ACCEPT of section 3, with hmac of the standard library."""
+    """AUTH, the session secret, ACCEPT and REFUSE of section 3, with hmac of the standard library."""
     def mac(key, label, *parts):
         return hmac.new(key, label.ljust(16, b'\0') + b''.join(parts), hashlib.sha256).digest()
 
-    lines = ['# KXP 1: key length, then key, AUTH body (256), session secret, accept key, ACCEPT body (208)']
+    lines = ['# KXP 1: key length, then key, AUTH body (256), session secret, accept key, ACCEPT body (208), REFUSE body (56)']
     for key_bytes, method in ((32, 1), (48, 1), (64, 2)):
         key = run(key_bytes, key_bytes)
         ticket = run(0x80, 80) if method == 2 else bytes(80)
@@ -417,8 +419,11 @@ def macs_text():
         body = CLIENT_NONCE + struct.pack('<QQQIIHHHHIIQQB7x', CONN, BOOT, 4711, 2, 1, 9000, 2, 1, 1372, 10000, 100,
                                           512, 1 << 20, 1) + run(0x40, 80)
         accept = body + hmac.new(accept_key, body, hashlib.sha256).digest() + struct.pack('<II', 1, 0)
-        assert len(auth) == 256 and len(accept) == 208
-        lines.append(' '.join([str(key_bytes)] + [x.hex() for x in (key, auth, secret, accept_key, accept)]))
+        refuse_key = mac(secret, b'KXP1 refuse')
+        refuse = CLIENT_NONCE + struct.pack('<II', 14, 0)
+        refuse += hmac.new(refuse_key, refuse, hashlib.sha256).digest()
+        assert len(auth) == 256 and len(accept) == 208 and len(refuse) == 56
+        lines.append(' '.join([str(key_bytes)] + [x.hex() for x in (key, auth, secret, accept_key, accept, refuse)]))
     return '\n'.join(lines) + '\n'
 
 

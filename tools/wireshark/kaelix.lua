@@ -52,7 +52,7 @@ local STRUCTS = {
     "base_port:u16 lcore_count:u16 lcore_index:u16 datagram_bytes:u16 idle_timeout_ms:u32 heartbeat_ms:u32 " ..
     "limit_pkt:u64 limit_bytes:u64 durability:u8=durability protect:u8=protect zero:z6 ticket:b80 mac:b32 " ..
     "principal_id:u32 zero2:z4",
-  refuse = "client_nonce:b16 code:u32=code request_id:u32",
+  refuse = "client_nonce:b16 code:u32=code request_id:u32 mac:b32",
   reset = "boot_id:x64 pkt_no:u64",
   close = "code:u32=code zero:z4",
   ping = "token:x64 client_time:x64",
