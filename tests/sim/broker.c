@@ -422,6 +422,7 @@ void lcore_turn(struct lcore *l, uint64_t generation)
 		return;
 	}
 	l->room_left = l->room;
+	l->turned_ns = s->now_ns;
 	work = receive(l, local_ns);
 	work += kx_broker_poll(l->broker, local_ns);
 	kx_broker_flushed(l->broker, local_ns);

@@ -607,6 +607,11 @@ void check_event(void *client, const struct kx_event *e)
 	case KX_EVENT_DISCONNECTED:
 		c->connected = false;
 		break;
+	case KX_EVENT_FENCED: /* its producers are over: its operator starts it anew, or does not see it */
+		if (chance(c->sim, 500))
+			sim_at(c->sim, c->sim->now_ns + pick_in(c->sim, 1, 3000) * SIM_MS, EV_GIVE_UP,
+				c->index, c->incarnation);
+		break;
 	case KX_EVENT_PRODUCER_READY:
 		producer_of(c, e->producer)->ready = true;
 		break;

@@ -125,6 +125,9 @@ void client_up(struct client *c)
 	memset(c->drops_seen, 0, sizeof(c->drops_seen));
 	if (chance(s, 400)) /* its own of before; or another's, who may still be there */
 		opts.producer_id = s->ids[chance(s, 600) ? c->index : pick(s, s->client_count)];
+	if (c->take_id != 0)
+		opts.producer_id = c->take_id;
+	c->take_id = 0;
 	identity_client(c, &opts);
 	opts.broker = s->broker.lcores[pick(s, s->broker.lcore_count)].addr;
 	SIM_CHECK(s, kx_hub_open(&transport, &hub, &c->hub) == KX_OK, "kx_hub_open");

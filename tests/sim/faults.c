@@ -179,9 +179,13 @@ static void client_fault(struct sim *s, enum sim_fault kind, uint64_t *what)
 	case SIM_ZOMBIE: /* long enough to be given up by the broker, then it goes on as if nothing had been
 			  */
 		c->frozen_ns = s->now_ns + pick_in(s, 1000, 6000) * SIM_MS;
+		if (chance(s, 500))
+			takeover_of(c);
 		break;
 	case SIM_STALL_CLIENT:
 		c->frozen_ns = KX_MAX(c->frozen_ns, s->now_ns + pick_in(s, 1, 200) * SIM_MS);
+		if (chance(s, 200))
+			takeover_of(c);
 		break;
 	case SIM_CLOCK_CLIENT:
 		c->clock_ns += pick(s, chance(s, 300) ? 20 * KX_NS_PER_S : 100 * SIM_MS);

@@ -86,6 +86,7 @@ void identity_init(struct sim *s)
 
 	maps_make(s);
 	seal_init(s);
+	takeover_init(s);
 	d->on = chance(s, 500);
 	d->anonymous = true;
 	rights(s, &d->list[0], 1000);
@@ -116,6 +117,7 @@ void identity_init(struct sim *s)
 void identity_free(struct sim *s)
 {
 	seal_free(s);
+	takeover_free(s);
 	proofs_free(s->identity);
 	free(s->identity->proof_list);
 	maps_free(s->identity);
@@ -202,6 +204,7 @@ void identity_boot(struct sim *s)
 	char text[256];
 	struct kx_text why;
 
+	takeover_boot(s);
 	s->broker.principals = NULL;
 	if (!d->on)
 		return;
@@ -322,6 +325,13 @@ void identity_client(struct client *c, struct kx_client_opts *opts)
 	}
 	TRACE(s, "client %u is %s with key %u, producer %llu", c->index, names[c->who.principal],
 		c->who.generation, (unsigned long long)c->who.id);
+}
+
+bool identity_same(const struct client *a, const struct client *b)
+{
+	const struct identity *d = a->sim->identity;
+
+	return d->of_client[a->index] == d->of_client[b->index];
 }
 
 bool identity_may_produce(const struct client *c, uint32_t topic)
@@ -452,6 +462,7 @@ void identity_auth(struct sim *s, const uint8_t *data, uint32_t bytes)
 	struct proof *p, made = {0};
 	uint32_t i;
 
+	takeover_auth(s, data, bytes);
 	if (!d->on || bytes < 2 || data[1] != KX_AUTH ||
 		kx_frame_check(data, bytes, KX_FROM_CLIENT, &v) != KX_DROP_NONE)
 		return;

@@ -6,6 +6,7 @@
  *   identity  principals, keys, rights; who claims to be whom, and whether that is true
  *   seal      protected sessions as an onlooker with all keys sees them: which frames are genuine
  *   tamper    hostile acts against protected sessions
+ *   takeover  standby processes, and the fence that they wait for
  */
 #ifndef SIM_IDENTITY_H
 #define SIM_IDENTITY_H
@@ -32,6 +33,8 @@ void identity_accepted(struct sim *s, const struct kx_accept *a, bool raw);
 /* A raw peer's AUTH: everything but nonces, cookie and datagram size. */
 void identity_raw_auth(struct raw *r, struct kx_auth *a);
 void identity_raw_accept(struct raw *r, const struct kx_accept *a);
+/* Is one the principal of the other? Then it may take its producer over. */
+bool identity_same(const struct client *a, const struct client *b);
 bool identity_may_produce(const struct client *c, uint32_t topic);
 bool identity_may_consume(const struct client *c, uint32_t topic);
 /* A batch was stored, or leaves the broker. */
@@ -59,5 +62,14 @@ uint32_t seal_raw_open(struct raw *r, uint8_t *frame, uint32_t bytes);
 
 /* tamper.c */
 void hostile_tamper(struct sim *s);
+
+/* takeover.c */
+void takeover_init(struct sim *s);
+void takeover_free(struct sim *s);
+void takeover_boot(struct sim *s);
+void takeover_auth(struct sim *s, const uint8_t *data, uint32_t bytes); /* an AUTH reached a data lcore */
+/* An ACCEPT leaves, and wire_epoch() does not know of it yet. */
+void takeover_accepted(struct lcore *own, const struct kx_accept *a);
+void takeover_of(struct client *c);
 
 #endif

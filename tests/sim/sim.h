@@ -176,6 +176,7 @@ struct lcore {
 	uint32_t pin_head, pin_count;
 	uint64_t pin_ns;
 	uint64_t turns;
+	uint64_t turned_ns; /* when the last one began */
 };
 struct broker {
 	bool up;
@@ -263,6 +264,7 @@ struct client {
 	uint32_t room;
 	bool connected;
 	struct who who;
+	uint64_t take_id; /* producer that its next incarnation takes over; 0: none */
 	struct app_producer *producers[SIM_PROC_PRODUCERS];
 	struct app_consumer *consumers[SIM_PROC_CONSUMERS];
 	uint64_t drops_seen[KX_DROP_COUNT];
@@ -331,6 +333,7 @@ struct net {
 struct wire;
 struct identity;
 struct seal;
+struct takeover;
 struct sim {
 	uint64_t seed, now_ns, begin_ns, chaos_end_ns, end_ns, least_ns;
 	bool trace, calm, leaving, done;
@@ -361,6 +364,7 @@ struct sim {
 	struct wire *wire;
 	struct identity *identity;
 	struct seal *seal;
+	struct takeover *takeover;
 	struct sim_coverage coverage;
 };
 

@@ -61,14 +61,16 @@ static struct wconn *conn_of(struct sim *s, uint64_t conn_id)
 	return kx_map_get(&s->wire->conn_map, conn_id, &i) ? s->wire->conns[i] : NULL;
 }
 
-static void accepted(struct sim *s, const struct kx_accept *a, bool raw)
+static void accepted(struct lcore *l, const struct kx_accept *a, bool raw)
 {
+	struct sim *s = l->sim;
 	struct wire *w = s->wire;
 	struct wconn *c = conn_of(s, a->conn_id);
 
 	SIM_CHECK(s, a->producer_epoch >= wire_epoch(s, a->producer_id),
 		"ACCEPT of producer %llu with epoch %u after %u", (unsigned long long)a->producer_id,
 		a->producer_epoch, wire_epoch(s, a->producer_id));
+	takeover_accepted(l, a);
 	(void)kx_map_put(&w->epoch_map, a->producer_id, a->producer_epoch);
 	if (c != NULL) {
 		SIM_CHECK(s, c->producer_id == a->producer_id && c->producer_epoch == a->producer_epoch,
@@ -238,7 +240,7 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 		kx_frame_type_name(data[1]), kx_drop_key(drop));
 	s->coverage.to_client[v.hdr->type]++;
 	if (v.hdr->type == KX_ACCEPT)
-		accepted(s, (const struct kx_accept *)v.body, to_raw);
+		accepted(l, (const struct kx_accept *)v.body, to_raw);
 	if (v.hdr->pkt_no == 0)
 		return;
 	identity_sent(s, &v);
