@@ -287,8 +287,8 @@ void broker_up(struct sim *s)
 	SIM_CHECK(s, b->boots < SIM_BOOTS, "too many restarts");
 	memset(b->offsets, 0, b->conf->partition_count * sizeof(*b->offsets));
 	kx_auth_secrets_init(&b->secrets);
-	identity_boot(s);
 	b->boot_ids[b->boots++] = kx_prng_next(&s->secret_prng) | 1;
+	identity_boot(s);
 	b->up = true;
 	SIM_CHECK(s,
 		kx_quotas_create(b->conf, kx_clock_mono_ns(), &b->quotas) == 0 &&

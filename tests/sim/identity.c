@@ -26,6 +26,7 @@ struct principal {
 struct identity {
 	bool on, anonymous, rotates;
 	struct principal list[SIM_PRINCIPALS];
+	uint32_t rotation_of[SIM_BOOTS];
 	uint32_t rotation; /* 2n: key n is valid; 2n + 1: key n + 1 too */
 	uint32_t of_client[SIM_CLIENTS];
 	struct kx_map proofs, producers, tickets, sessions; /* nonce, producer id, ticket, connection id */
@@ -212,6 +213,7 @@ void identity_boot(struct sim *s)
 	proofs_free(d);
 	maps_make(s);
 	d->stolen_of = 0;
+	d->rotation_of[s->broker.boots - 1] = d->rotation;
 	for (uint32_t i = 0; i < SIM_PRINCIPALS; i++) {
 		const struct kx_conf_principal *p =
 			&conf->principals[kx_conf_principal_find(conf, names[i], strlen(names[i]))];
@@ -252,22 +254,20 @@ void identity_rotate(struct sim *s)
 	sim_at(s, s->now_ns + pick(s, 500 * SIM_MS), EV_BROKER_UP, 0, 0);
 }
 
-static bool key_valid(const struct sim *s, uint32_t generation)
+static bool key_valid(uint32_t generation, uint32_t rotation)
 {
-	uint32_t rotation = s->identity->rotation;
-
 	return generation == rotation / 2 || generation == (rotation + 1) / 2;
 }
 
 /* ---- clients */
 
-static bool who_is_true(const struct client *c)
+static bool who_is_true(const struct client *c, uint32_t rotation)
 {
 	const struct identity *d = c->sim->identity;
 
 	if (c->who.principal == 0)
 		return d->anonymous;
-	return c->who.principal < SIM_PRINCIPALS && key_valid(c->sim, c->who.generation);
+	return c->who.principal < SIM_PRINCIPALS && key_valid(c->who.generation, rotation);
 }
 
 /* Now and then it has a key that is not valid, or not any more, or a name that nobody knows. */
@@ -351,7 +351,7 @@ static void refused(struct client *c, const struct kx_event *e)
 
 	if (e->result != KX_REFUSED || (e->code != KX_CODE_AUTH && e->code != KX_CODE_DENIED))
 		return;
-	SIM_CHECK(s, e->code != KX_CODE_AUTH || !who_is_true(c),
+	SIM_CHECK(s, e->code != KX_CODE_AUTH || !who_is_true(c, s->identity->rotation),
 		"client %u is refused, and has a valid key of %s", c->index, names[c->who.principal]);
 	SIM_CHECK(s, e->code != KX_CODE_DENIED || c->who.id != 0,
 		"client %u is refused, and asked for nobody's producer id", c->index);
@@ -369,6 +369,15 @@ static void topic_refused(struct client *c, const struct kx_event *e, uint32_t t
 		"client %u is told that %s does not exist, and may use it", c->index, sim_topic_name(topic));
 }
 
+/* Which keys were valid where it is connected to: that may be gone already. */
+static uint32_t rotation_at(const struct client *c)
+{
+	struct kx_client_info info;
+
+	kx_client_info(c->c, &info);
+	return c->sim->identity->rotation_of[check_boot_index(c->sim, info.boot_id)];
+}
+
 void identity_event(struct client *c, const struct kx_event *e)
 {
 	struct sim *s = c->sim;
@@ -376,8 +385,8 @@ void identity_event(struct client *c, const struct kx_event *e)
 	if (!s->identity->on)
 		return;
 	if (e->type == KX_EVENT_CONNECTED)
-		SIM_CHECK(s, who_is_true(c), "client %u is connected as %s with key %u", c->index,
-			names[c->who.principal], c->who.generation);
+		SIM_CHECK(s, who_is_true(c, rotation_at(c)), "client %u is connected as %s with key %u",
+			c->index, names[c->who.principal], c->who.generation);
 	if (e->type == KX_EVENT_CONNECT_FAILED)
 		refused(c, e);
 	for (uint32_t i = 0; e->type == KX_EVENT_PRODUCER_FAILED && i < SIM_PROC_PRODUCERS; i++)

@@ -253,6 +253,9 @@ void net_send(
 		sizeof(check));
 	sim_mix(s, check ^ (uint64_t)bytes << 32);
 	record(s, f);
+	if (s->net.overtaken > 0 && hostile_overtake(s, f))
+		s->net.overtaken--;
+	f = &s->net.flights[i];
 	if (l == NULL || lost(s, l, f, from->ip[14] == NET_BROKER)) {
 		flight_drop(s, i);
 		return;

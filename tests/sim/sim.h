@@ -327,6 +327,7 @@ struct net {
 	struct flight replay[REPLAYS];		      /* recorded frames, either way */
 	uint32_t replay_count;
 	uint64_t sent, lost, arrived, on_way;
+	uint32_t overtaken; /* so many next frames of protected sessions: a copy is there first */
 	uint64_t held_no;
 };
 
@@ -476,6 +477,8 @@ void hostile_reflect(struct sim *s);
 void hostile_forge(struct sim *s);
 void hostile_crowd(struct lcore *l); /* frames of before stand in its inbox */
 void hostile_begin(struct sim *s);
+/* A frame is sent: its copy from elsewhere is faster, if it is of a protected session. */
+bool hostile_overtake(struct sim *s, const struct flight *f);
 
 /* check.c */
 void check_init(struct sim *s);

@@ -127,8 +127,22 @@ static void one(struct sim *s)
 		turned ? &f->from : &f->to, frame, bytes, pick(s, 5 * SIM_MS));
 }
 
+bool hostile_overtake(struct sim *s, const struct flight *of)
+{
+	const struct flight f = *of; /* it may lie elsewhere when a new one is made */
+	struct kx_addr elsewhere =
+		net_address(2, (uint32_t)pick(s, SIM_RAWS), (uint16_t)pick_in(s, 30001, 30100));
+
+	if (f.from.ip[14] == 0 || !kx_frame_protected(f.data, f.bytes))
+		return false;
+	fault_hit(s, SIM_TAMPER);
+	net_inject(s, &elsewhere, &f.to, f.data, f.bytes, 0);
+	return true;
+}
+
 void hostile_tamper(struct sim *s)
 {
+	s->net.overtaken = identity_on(s) ? (uint32_t)pick(s, 4) : 0;
 	for (uint64_t n = pick_in(s, 1, 40); n > 0 && identity_on(s); n--)
 		one(s);
 }
