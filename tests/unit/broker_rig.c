@@ -287,6 +287,8 @@ enum kx_drop rig_auth(
 	memcpy(auth->cookie, cookie->cookie, KX_COOKIE_BYTES);
 	memcpy(auth->broker_nonce, cookie->broker_nonce, KX_NONCE_BYTES);
 	auth->datagram_bytes = r->datagram_bytes != 0 ? r->datagram_bytes : KX_DATAGRAM_DEFAULT_V4;
+	if (r->key != NULL && auth->method != KX_AUTH_NONE)
+		kx_auth_sign(r->key, auth);
 	kx_frame_seal(frame, sizeof(buf));
 	memcpy(s->auth_frame, frame, sizeof(buf));
 	rig_forget(r);
@@ -319,6 +321,41 @@ struct rig_session rig_connect(struct rig *r, uint8_t host, uint16_t port)
 	return s;
 }
 
+void rig_protect(struct rig_session *s, struct kx_auth_protect *protect)
+{
+	const struct kx_auth *auth = (const struct kx_auth *)((const struct kx_frame_hdr *)s->auth_frame + 1);
+	uint8_t secret[KX_AUTH_SECRET_BYTES];
+
+	kx_auth_session_secret(s->rig->key, auth, secret);
+	assert_int_equal(kx_auth_accept_check(secret, &s->accept), 0);
+	assert_int_equal(
+		kx_auth_protect_init(protect, secret, s->conn_id, false, (enum kx_protect)s->accept.protect),
+		0);
+	s->protect = protect;
+}
+
+void rig_open_sent(struct rig_session *s)
+{
+	for (unsigned int i = 0; i < s->rig->sent_count; i++) {
+		struct rig_sent *sent = &s->rig->sent[i];
+
+		if (!kx_frame_protected(sent->data, sent->bytes) ||
+			((const struct kx_frame_hdr *)sent->data)->conn_id != s->conn_id)
+			continue;
+		assert_int_equal(kx_auth_protect_open(s->protect, sent->data, sent->bytes), 0);
+		sent->bytes -= KX_TAG_BYTES;
+	}
+}
+
+static enum kx_drop seal_and_give(struct rig_session *s, uint8_t *frame, uint32_t bytes, uint32_t flags)
+{
+	if (s->protect != NULL)
+		bytes = kx_auth_protect_seal(s->protect, frame, bytes);
+	else
+		kx_frame_seal(frame, bytes);
+	return rig_rx(s->rig, frame, bytes, &s->addr, flags);
+}
+
 enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uint32_t body_bytes)
 {
 	uint64_t buf[2048];
@@ -327,8 +364,7 @@ enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uin
 
 	memcpy(at, body, body_bytes);
 	((struct kx_frame_hdr *)buf)->flags = s->flags;
-	kx_frame_seal((uint8_t *)buf, sizeof(struct kx_frame_hdr) + body_bytes);
-	return rig_rx(s->rig, buf, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, &s->addr, 0);
+	return seal_and_give(s, (uint8_t *)buf, (uint32_t)sizeof(struct kx_frame_hdr) + body_bytes, 0);
 }
 
 enum kx_drop rig_produce(struct rig_session *s, uint64_t pkt_no, uint32_t partition, uint64_t first_seq,
@@ -349,9 +385,8 @@ enum kx_drop rig_produce(struct rig_session *s, uint64_t pkt_no, uint32_t partit
 		memset(value, (int)(first_seq + i), 64);
 	}
 	bytes = (uint32_t)sizeof(struct kx_frame_hdr) + kx_batch_end(&w);
-	kx_frame_seal((uint8_t *)buf, bytes);
 	s->next_pkt = KX_MAX(s->next_pkt, number + 1);
-	return rig_rx(s->rig, buf, bytes, &s->addr, flags);
+	return seal_and_give(s, (uint8_t *)buf, bytes, flags);
 }
 
 void rig_subscribe(struct rig_session *s, uint32_t partition, uint32_t sub_id, uint64_t from, uint64_t credit)

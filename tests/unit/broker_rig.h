@@ -32,7 +32,8 @@ struct rig {
 	unsigned int no_buffers; /* the next allocations fail, and are charged as the worker does */
 	struct rig_sent sent[RIG_SENT_MAX];
 	unsigned int sent_count;
-	bool peer; /* of another rig, which owns what data lcores share */
+	bool peer;		  /* of another rig, which owns what data lcores share */
+	const struct kx_key *key; /* signs AUTH of methods that need it */
 };
 /* A client's session as its frames need it. */
 struct rig_session {
@@ -45,6 +46,7 @@ struct rig_session {
 	uint64_t limit_pkt, limit_bytes, used_bytes; /* credit, for tests that keep it */
 	struct kx_accept accept;
 	uint64_t auth_frame[KX_HELLO_BYTES / 8]; /* as sent: to send it again */
+	struct kx_auth_protect *protect;	 /* seals what is sent; NULL: plain frames */
 };
 
 struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count);
@@ -77,6 +79,11 @@ enum kx_drop rig_auth(
 	struct rig *r, uint8_t host, uint16_t port, const struct kx_auth *wish, struct rig_session *s);
 /* Take ACCEPT, which has come: the session can be used. */
 void rig_accepted(struct rig_session *s);
+/* Frames are protected from here on, as ACCEPT says; the rig's key is the principal's. `protect` was created.
+ */
+void rig_protect(struct rig_session *s, struct kx_auth_protect *protect);
+/* Open what was sent to the session and is not forgotten. */
+void rig_open_sent(struct rig_session *s);
 /* Send a frame of a session; seals it. */
 enum kx_drop rig_send(struct rig_session *s, uint8_t type, const void *body, uint32_t body_bytes);
 /* A PRODUCE with one batch of `records` values of 64 bytes, pkt_no 0: the next one. */

@@ -178,11 +178,18 @@ const unsigned int hostile_type_count = KX_DIM(hostile_types);
 
 /* ---- valid frames */
 
-struct rig_session hostile_session(struct rig *r, uint16_t port)
+struct rig_session hostile_session_as(
+	struct rig *r, uint16_t port, const struct kx_auth *wish, struct kx_auth_protect *protect)
 {
-	struct rig_session s = rig_connect(r, 7, port);
+	struct rig_session s;
 	uint64_t seq = 0;
 
+	assert_int_equal(rig_auth(r, 7, port, wish, &s), KX_DROP_NONE);
+	rig_accepted(&s);
+	if (protect != NULL)
+		rig_protect(&s, protect);
+	rig_turn(r, 1000);
+	rig_forget(r);
 	rig_subscribe(&s, HOSTILE_PARTITION, HOSTILE_SUB, KX_OFFSET_NOW, UINT64_C(1) << 40);
 	assert_int_equal(rig_produce(&s, 0, HOSTILE_PARTITION, seq, HOSTILE_RECORDS, 0), KX_DROP_NONE);
 	rig_turn(r, 1000);
@@ -190,6 +197,39 @@ struct rig_session hostile_session(struct rig *r, uint16_t port)
 	assert_int_equal(s.next_pkt, HOSTILE_NEXT_PKT);
 	rig_forget(r);
 	return s;
+}
+
+struct rig_session hostile_session(struct rig *r, uint16_t port)
+{
+	return hostile_session_as(r, port, &(const struct kx_auth){.method = KX_AUTH_NONE}, NULL);
+}
+
+static uint64_t width_max(uint32_t width)
+{
+	return width >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * width)) - 1;
+}
+
+unsigned int hostile_values(const struct hostile_field *f, uint64_t out[6])
+{
+	uint64_t max = width_max(f->width);
+	const uint64_t all[] = {f->low, f->high, f->low - 1, f->high + 1, 0, max};
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < KX_DIM(all); i++) {
+		bool again = (i == 2 && f->low == 0) || (i == 3 && f->high == max);
+
+		for (unsigned int k = 0; k < n; k++)
+			again |= out[k] == all[i];
+		if (!again)
+			out[n++] = all[i];
+	}
+	return n;
+}
+
+void hostile_set(uint64_t *frame, uint32_t bytes, const struct hostile_field *f, uint64_t value)
+{
+	memcpy((uint8_t *)frame + f->at, &value, KX_MIN(f->width, 8));
+	wire_repair_frame((uint8_t *)frame, bytes);
 }
 
 static uint32_t put(uint8_t *at, const void *body, uint32_t bytes)
@@ -388,6 +428,8 @@ bool hostile_works(struct rig_session *s, uint64_t *next_seq)
 	rig_turn(r, 1000);
 	stored = kx_broker_counters(r->broker)->messages_in == in + 2 &&
 		r->offsets[HOSTILE_PARTITION].next_offset == offset + 2;
+	if (s->protect != NULL)
+		rig_open_sent(s);
 	for (unsigned int i = 0; i < r->sent_count; i++) {
 		const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)r->sent[i].data;
 

@@ -42,6 +42,13 @@ struct rig_session hostile_session(struct rig *r, uint16_t port);
 /* A valid frame of a type with the session's next packet number, and for PRODUCE the sequence after
  * hostile_session(). Sealed. @return bytes. */
 uint32_t hostile_build(struct rig_session *s, uint8_t type, uint64_t *frame);
+/* The same for a session that wishes what `wish` says; `protect` as in rig_protect(), or NULL. */
+struct rig_session hostile_session_as(
+	struct rig *r, uint16_t port, const struct kx_auth *wish, struct kx_auth_protect *protect);
+/* Extremes, one beyond, and the ends of what the field can hold; each once. @return how many. */
+unsigned int hostile_values(const struct hostile_field *f, uint64_t out[6]);
+/* Put a value there; check value and CRCs are right again. */
+void hostile_set(uint64_t *frame, uint32_t bytes, const struct hostile_field *f, uint64_t value);
 /* Produce and consume one batch; false when that does not work as it must. */
 bool hostile_works(struct rig_session *s, uint64_t *next_seq);
 

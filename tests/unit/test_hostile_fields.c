@@ -41,29 +41,6 @@ static void scene_open(struct scene *c)
 	c->neighbour_seq = HOSTILE_RECORDS;
 }
 
-static uint64_t width_max(uint32_t width)
-{
-	return width >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * width)) - 1;
-}
-
-/* Extremes, one beyond, and the ends of what the field can hold; each once. */
-static unsigned int values_of(const struct hostile_field *f, uint64_t out[6])
-{
-	uint64_t max = width_max(f->width);
-	const uint64_t all[] = {f->low, f->high, f->low - 1, f->high + 1, 0, max};
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < KX_DIM(all); i++) {
-		bool again = (i == 2 && f->low == 0) || (i == 3 && f->high == max);
-
-		for (unsigned int k = 0; k < n; k++)
-			again |= out[k] == all[i];
-		if (!again)
-			out[n++] = all[i];
-	}
-	return n;
-}
-
 /* One frame in; exactly one end. */
 static enum kx_drop give(struct scene *c, const uint64_t *frame, uint32_t bytes, const struct kx_addr *from)
 {
@@ -102,12 +79,6 @@ static void leave(struct rig_session *s)
 	rig_turn(s->rig, 1000);
 	assert_int_equal(rig_send(s, KX_CLOSE, &body, sizeof(body)), KX_DROP_NONE);
 	rig_forget(s->rig);
-}
-
-static void set_field(uint64_t *frame, uint32_t bytes, const struct hostile_field *f, uint64_t value)
-{
-	memcpy((uint8_t *)frame + f->at, &value, KX_MIN(f->width, 8));
-	wire_repair_frame((uint8_t *)frame, bytes);
 }
 
 /* AUTH with the cookie that its address was sent. */
@@ -165,7 +136,7 @@ static void one_case(
 		leave(&s);
 	if (state == COOKIE_SENT && type == KX_AUTH)
 		with_cookie(c, &s, frame, bytes);
-	set_field(frame, bytes, f, value);
+	hostile_set(frame, bytes, f, value);
 	rig_turn(c->r, 1000); /* a new budget for set-up */
 	rig_forget(c->r);
 	got = give(c, frame, bytes, from);
@@ -197,7 +168,7 @@ static void every_field_in_every_state(void **unused)
 		for (unsigned int i = 0; i < hostile_field_count; i++) {
 			const struct hostile_field *f = &hostile_fields[i];
 			uint64_t values[6];
-			unsigned int n = values_of(f, values);
+			unsigned int n = hostile_values(f, values);
 			struct scene c = {0};
 
 			if (!hostile_field_of(f, hostile_types[t]))
