@@ -7,6 +7,8 @@
 
 #define SETUP_NS	 (10 * KX_NS_PER_S)
 #define METADATA_NS	 (2 * KX_NS_PER_S)
+#define CLIMB_NS	 KX_NS_PER_S /* longest wait for sessions to find out what the path carries */
+#define LOOK_NS		 UINT64_C(1000000)
 #define SLOTS_ALL	 8192u /* batches kept by all producers together where --send-slots does not say */
 #define LARGE_ON_THE_WAY 4u    /* messages larger than a frame that a producer may have unconfirmed */
 
@@ -191,6 +193,47 @@ static bool make_receivers(struct pg_load *l)
 	return true;
 }
 
+/* Largest frame of a session now, both ways; *most: that it can become. */
+static uint32_t session_bytes(const struct kx_client *client, uint32_t *most)
+{
+	struct kx_client_stats s;
+	struct kx_client_info info;
+
+	kx_client_stats(client, &s);
+	kx_client_info(client, &info);
+	*most = info.datagram_most_bytes;
+	return (uint32_t)KX_MIN(s.tx_datagram_bytes, s.rx_datagram_bytes);
+}
+
+/* The least of all sessions. @return whether each of them has become what it can */
+static bool all_climbed(const struct pg_load *l, uint32_t *least)
+{
+	bool all = true;
+
+	*least = UINT32_MAX;
+	for (uint32_t i = 0; i < l->sender_count + l->receiver_count; i++) {
+		uint32_t most,
+			now = session_bytes(i < l->sender_count ? l->senders[i].client
+								: l->receivers[i - l->sender_count].client,
+				&most);
+
+		all &= now == most;
+		*least = KX_MIN(*least, now);
+	}
+	return all;
+}
+
+/* A session begins with small frames and probes upward: what a frame takes is known when that has ended. */
+static void wait_for_climb(struct pg_load *l)
+{
+	uint64_t now = pg_now(l->run->rig), until = now + CLIMB_NS, look = now;
+
+	while (!all_climbed(l, &l->run->result.datagram_bytes) && now < until && l->trouble == NULL &&
+		*l->run->stop == 0)
+		for (look += LOOK_NS; now < look; now = pg_now(l->run->rig))
+			kx_hub_poll(l->hub, now);
+}
+
 static void resolve_sizes(struct pg_load *l)
 {
 	const struct pg_options *o = l->run->o;
@@ -204,7 +247,8 @@ static void resolve_sizes(struct pg_load *l)
 	r->fit = l->fit;
 	r->partitions = l->partitions;
 	r->frame_bytes = (kx_addr_is_v4(&o->broker) ? 42 : 62) + (uint32_t)sizeof(struct kx_frame_hdr) +
-		KX_BATCH_HDR_BYTES + in_frame * l->stride_bytes;
+		KX_BATCH_HDR_BYTES + in_frame * l->stride_bytes +
+		(o->frames != KX_PROTECT_PLAIN ? KX_TAG_BYTES : 0);
 }
 
 static bool set_up(struct pg_load *l)
@@ -235,6 +279,7 @@ static bool set_up(struct pg_load *l)
 	if (!wait_for(l, &l->ready, l->sender_count + l->receiver_count, SETUP_NS))
 		return false;
 	ask_metadata(l);
+	wait_for_climb(l);
 	resolve_sizes(l);
 	return l->trouble == NULL;
 }
@@ -290,6 +335,7 @@ static void add_client_stats(struct pg_load *l, struct kx_client *client, uint64
 	l->run->result.naks += s.naks_received + s.naks_sent;
 	l->run->result.congestions += s.congestions;
 	l->run->result.blocked_turns += s.blocked_turns;
+	l->run->result.mtu_falls += s.mtu_falls;
 }
 
 static void settle(struct pg_load *l)

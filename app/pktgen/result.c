@@ -76,6 +76,9 @@ void pg_result_judge(struct pg_result *r)
 		kx_text_add(&why, "nothing was received; ");
 	if (r->lost + r->duplicated + r->reordered + r->corrupt + r->failed > 0)
 		kx_text_add(&why, "messages were lost, duplicated, reordered, corrupt or failed; ");
+	if (r->mtu_falls > 0)
+		kx_text_add(
+			&why, "the path carried less during the run: frames are not of the size stated; ");
 	if (r->options->arrivals != PG_MAX)
 		judge_schedule(r, &why);
 	r->valid = r->why[0] == '\0';
@@ -255,6 +258,10 @@ static void json_config(const struct pg_result *r, struct pg_json *j)
 	}
 	pg_json_u64(j, "payload_bytes", o->mode == PG_ECHO ? r->frame_bytes - 42 : o->payload_bytes);
 	pg_json_u64(j, "frame_bytes", r->frame_bytes);
+	if (o->mode == PG_ECHO)
+		pg_json_null(j, "datagram_bytes");
+	else
+		pg_json_u64(j, "datagram_bytes", r->datagram_bytes);
 	pg_json_u64(j, "batch", r->batch);
 	pg_json_u64(j, "producers", o->mode == PG_CONSUME ? 0 : o->mode == PG_ECHO ? 1 : o->producers);
 	pg_json_u64(j, "consumers", o->mode == PG_PRODUCE ? 0 : o->mode == PG_ECHO ? 1 : o->consumers);
@@ -282,6 +289,7 @@ static void json_books(const struct pg_result *r, struct pg_json *j)
 	pg_json_u64(j, "naked_packets", r->naks);
 	pg_json_u64(j, "congestions", r->congestions);
 	pg_json_u64(j, "blocked_turns", r->blocked_turns);
+	pg_json_u64(j, "mtu_falls", r->mtu_falls);
 	pg_json_u64(j, "max_loop_gap_ns", r->max_gap_ns);
 	pg_json_u64(j, "loop_gaps_over_1ms", r->gaps_over_1ms);
 }

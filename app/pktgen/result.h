@@ -26,6 +26,7 @@ struct pg_result {
 	bool software_wire;		 /**< no NIC takes part */
 	char durability[12], overrun[8]; /**< of the topic; "" in echo */
 	uint32_t frame_bytes;		 /**< Ethernet frame without FCS that carries the messages */
+	uint32_t datagram_bytes;	 /**< largest KXP frame of the sessions when the load began */
 	uint32_t batch;			 /**< messages a send, resolved */
 	uint32_t fit;			 /**< messages a frame takes */
 	uint32_t partitions;
@@ -41,6 +42,7 @@ struct pg_result {
 	uint64_t foreign; /**< messages of others on the topic, or frames that are not ours */
 	uint64_t failed;  /**< messages completed with an error */
 	uint64_t retransmitted_frames, naks, congestions;
+	uint64_t mtu_falls;	/**< times that a session went back to smaller frames */
 	uint64_t blocked_turns; /**< turns in which messages waited for credit: throttled */
 	struct kx_hist *latency, *ack, *lag, *idle; /**< NULL: not measured in this mode */
 	struct pg_summary residence;

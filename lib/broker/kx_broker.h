@@ -113,6 +113,8 @@ struct kx_session_info {
 	uint32_t principal; /**< its number */
 	uint8_t blocked;    /**< enum kx_blocked */
 	uint8_t protect;    /**< enum kx_protect: of its frames */
+	/* largest frame that we send now, that its client says it sends, that either may ever send */
+	uint16_t tx_datagram_bytes, rx_datagram_bytes, datagram_most_bytes;
 };
 /** Sessions are numbered by slot, 0..conf sessions.max-1. @return false for a free slot. */
 bool kx_broker_session_info(const struct kx_broker *b, uint32_t slot, struct kx_session_info *out);

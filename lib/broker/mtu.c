@@ -16,6 +16,8 @@ void mtu_open(struct session *s)
 	s->mtu_most = s->path.datagram_bytes;
 	s->path.datagram_bytes = KX_MIN(s->mtu_most, kx_addr_datagram_base(&s->path.remote));
 	s->mtu_base = s->mtu_answered = s->path.datagram_bytes;
+	s->info.datagram_most_bytes = s->mtu_most;
+	s->info.tx_datagram_bytes = s->info.rx_datagram_bytes = s->mtu_base;
 }
 
 static bool budget(struct kx_broker *b, struct session *s)
@@ -53,6 +55,8 @@ enum kx_drop mtu_frame(struct kx_broker *b, struct session *s, const struct kx_f
 	if (v->hdr->pkt_no > s->mtu_pkt) { /* the newest word counts, whatever its size */
 		s->mtu_pkt = v->hdr->pkt_no;
 		s->path.datagram_bytes = KX_MAX(s->mtu_base, KX_MIN(probe->proven_bytes, s->mtu_answered));
+		s->info.tx_datagram_bytes = s->path.datagram_bytes;
+		s->info.rx_datagram_bytes = KX_MIN(probe->proven_bytes, s->mtu_most);
 	}
 	answer(b, s, probe->size);
 	return KX_DROP_NONE;

@@ -174,6 +174,10 @@ void kx_client_stats(const struct kx_client *c, struct kx_client_stats *out)
 	*out = c->stats;
 	for (uint32_t i = 0; i < c->opts.channels_max; i++)
 		out->congestions += c->channels[i].cc.congestions;
+	if (c->channels[0].state == CH_OPEN) {
+		out->tx_datagram_bytes = c->channels[0].datagram_bytes;
+		out->rx_datagram_bytes = c->channels[0].mtu.told;
+	}
 	out->rtt_ns = rtt->valid ? rtt->srtt_ns : 0;
 	out->rtt_min_ns = rtt->valid ? rtt->min_ns : 0;
 }

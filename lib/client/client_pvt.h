@@ -359,7 +359,6 @@ struct kx_hub {
 	struct kx_hub_opts opts;
 	struct kx_client *clients;
 	struct channel **channels;
-	uint32_t channel_count;
 	uint32_t *channel_free;
 	uint32_t channel_free_count;
 	struct kx_map conns, nonces;
@@ -492,6 +491,8 @@ void kxc_mtu_restart(struct channel *ch, uint64_t now_ns);
 /* What `ref` names, sent as pkt_no, is lost; was received. */
 void kxc_mtu_lost(struct channel *ch, uint64_t pkt_no, uint32_t ref, uint64_t now_ns);
 void kxc_mtu_acked(struct channel *ch, uint32_t ref);
+/* The transport could not send a frame of so many bytes: the way out carries less. */
+void kxc_mtu_refused(struct channel *ch, uint32_t bytes, uint64_t now_ns);
 /* Deliveries were asked for again and again in vain, while other frames came. */
 void kxc_mtu_deaf(struct channel *ch, uint64_t now_ns);
 

@@ -239,6 +239,19 @@ static unsigned int hub_transmit(struct kx_hub *hub, uint64_t now_ns)
 	return work;
 }
 
+/* What the way out does not carry is sent again smaller, in the next turn. */
+static void hub_refused(struct kx_hub *hub, uint64_t now_ns)
+{
+	struct kx_addr remote;
+	uint32_t bytes;
+
+	while ((bytes = hub->ops->refused(hub->tx, &remote)) != 0)
+		for (uint32_t i = 0; i < hub->opts.channels_max; i++)
+			if (hub->channels[i] != NULL &&
+				kx_addr_equal(&hub->channels[i]->path.remote, &remote))
+				kxc_mtu_refused(hub->channels[i], bytes, now_ns);
+}
+
 unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns)
 {
 	unsigned int work;
@@ -251,6 +264,8 @@ unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns)
 	work += hub_transmit(hub, now_ns);
 	hub->in_callback--;
 	hub->ops->flush(hub->tx);
+	if (hub->ops->refused != NULL)
+		hub_refused(hub, now_ns);
 	return work;
 }
 

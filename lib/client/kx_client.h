@@ -339,6 +339,8 @@ struct kx_client_stats {
 	uint64_t path_changes;	     /**< PATH_CHALLENGEs answered: the broker saw our address change */
 	uint64_t mtu_probes;	     /**< frames sent to find out what the path carries */
 	uint64_t mtu_falls;	     /**< times that it carried less than before */
+	uint64_t tx_datagram_bytes;  /**< gauge: largest frame sent on the first channel now; 0: no session */
+	uint64_t rx_datagram_bytes;  /**< gauge: largest that its broker said it sends; 0: not known now */
 	uint64_t rtt_ns, rtt_min_ns; /**< smoothed, smallest; first channel; 0 before the first sample */
 };
 /** Sums over the channels. Thread: owner. */

@@ -156,6 +156,21 @@ static void fall(struct channel *ch, uint64_t now_ns)
 	begin_again(ch, wait_ns, now_ns);
 }
 
+void kxc_mtu_refused(struct channel *ch, uint32_t bytes, uint64_t now_ns)
+{
+	struct mtu *m = &ch->mtu;
+
+	if (ch->state != CH_OPEN || bytes <= m->base) /* there is nothing smaller to go to */
+		return;
+	if (bytes <= ch->datagram_bytes) {
+		fall(ch, now_ns);
+	} else if (bytes == m->asked) { /* a probe: no use in asking twice more */
+		m->tries = TRIES;
+		m->try_ns = m->due_ns = now_ns;
+		channel_ready(ch);
+	}
+}
+
 void kxc_mtu_restart(struct channel *ch, uint64_t now_ns)
 {
 	if (ch->mtu.most > ch->mtu.base)

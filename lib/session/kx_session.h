@@ -127,6 +127,12 @@ struct kx_transport_ops {
 	/** Clients: a descriptor that is readable while a frame waits to be received. -1, or NULL here: none.
 	 */
 	int (*fd)(void *transport);
+	/**
+	 * Clients: the way out carries less than a frame that was given to send() since the last call; it is
+	 * lost. Called after each flush until it says 0. NULL: never known.
+	 * @return bytes of the smallest such frame and *remote, to whom; 0: none
+	 */
+	uint32_t (*refused)(void *transport, struct kx_addr *remote);
 };
 struct kx_transport {
 	const struct kx_transport_ops *ops;

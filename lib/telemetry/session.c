@@ -79,6 +79,9 @@ static void add_session(
 	tel_text(d, "blocked", blocked_text(s->blocked));
 	tel_text(d, "frames", kx_protect_name(s->protect));
 	tel_u64(d, "path_changes", s->path_changes);
+	tel_u64(d, "tx_datagram_bytes", s->tx_datagram_bytes);
+	tel_u64(d, "rx_datagram_bytes", s->rx_datagram_bytes);
+	tel_u64(d, "datagram_most_bytes", s->datagram_most_bytes);
 }
 
 int tel_session_stats(const struct kx_telemetry_config *c, const char *params, struct rte_tel_data *d)

@@ -200,11 +200,22 @@ static void node_free(void *ctx, void *buf)
 	free(buf);
 }
 
+static bool node_is_hub(const struct node *n)
+{
+	return n >= n->net->hubs && n < n->net->hubs + NET_HUBS_MAX;
+}
+
 static void node_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path *path)
 {
 	struct node *n = ctx;
 
 	assert_true(bytes <= datagram_bytes(n->net) && bytes <= path->datagram_bytes);
+	if (n->net->sends_up != 0 && node_is_hub(n) && bytes > n->net->sends_up) {
+		n->refused = n->refused != 0 ? KX_MIN(n->refused, bytes) : bytes;
+		n->refused_to = path->remote;
+		free(buf);
+		return;
+	}
 	transmit(n->net, &n->addr, &path->remote, buf, bytes);
 	free(buf);
 	for (uint32_t i = 0; i < n->net->lcore_count; i++)
@@ -212,6 +223,16 @@ static void node_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path
 			kx_count(&n->net->ledgers[i].built, 1);
 			kx_count(&n->net->ledgers[i].sent, 1);
 		}
+}
+
+static uint32_t node_refused(void *ctx, struct kx_addr *remote)
+{
+	struct node *n = ctx;
+	uint32_t bytes = n->refused;
+
+	*remote = n->refused_to;
+	n->refused = 0;
+	return bytes;
 }
 
 static void node_flush(void *ctx)
@@ -248,6 +269,7 @@ static const struct kx_transport_ops node_ops = {
 	.room = node_room,
 	.path_of = node_path_of,
 	.path_to = node_path_to,
+	.refused = node_refused,
 };
 
 struct kx_transport net_transport(struct net *net, uint32_t hub)
@@ -303,6 +325,15 @@ void net_restart_broker(struct net *net)
 {
 	brokers_down(net);
 	brokers_up(net);
+}
+
+void net_v6(struct net *net)
+{
+	for (uint32_t i = 0; i < net->lcore_count; i++)
+		assert_int_equal(
+			kx_addr_parse("fd00::fe", net->lcores[i].addr.port, &net->lcores[i].addr), 0);
+	for (uint32_t i = 0; i < net->hub_count; i++)
+		assert_int_equal(kx_addr_parse("fd00::1", net->hubs[i].addr.port, &net->hubs[i].addr), 0);
 }
 
 void net_jumbo(struct net *net, uint16_t bytes)

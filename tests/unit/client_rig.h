@@ -20,7 +20,9 @@ struct node {
 	struct kx_addr addr;
 	struct kx_frame inbox[NET_INBOX];
 	uint32_t head, count;
-	uint64_t no_buffers;	  /* allocations that failed */
+	uint64_t no_buffers; /* allocations that failed */
+	uint32_t refused;    /* bytes of the smallest frame that its transport did not send; 0 */
+	struct kx_addr refused_to;
 	bool dead;		  /* what is sent to it is lost */
 	uint64_t asleep_until_ns; /* not scheduled: what is sent to it waits */
 };
@@ -47,6 +49,7 @@ struct net {
 	uint64_t delay_ns, jitter_ns;
 	uint16_t datagram_bytes;	   /* that the transports can take; 0: 1372 */
 	uint32_t carries_up, carries_down; /* larger frames to brokers, to clients, are lost; 0: none */
+	uint32_t sends_up; /* larger frames of hubs are refused by their transports; 0: none */
 	struct link to_broker, to_client;
 	/* a program's say on each datagram: false loses it */
 	bool (*filter)(struct net *net, const struct flight *f, const struct kx_frame_hdr *h);
@@ -75,6 +78,8 @@ struct net *net_new(const char *ini, uint32_t lcores, uint32_t hubs, uint64_t se
 void net_free(struct net *net);
 /* Transports that take frames of so many bytes: brokers begin anew. */
 void net_jumbo(struct net *net, uint16_t datagram_bytes);
+/* Everybody has an address of IPv6; before there is any client. */
+void net_v6(struct net *net);
 /* The broker goes away without a word and comes back empty. */
 void net_restart_broker(struct net *net);
 /* 10 us of virtual time: deliver what is due, one turn of everybody. */

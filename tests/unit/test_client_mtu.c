@@ -2,6 +2,8 @@
 /* Paths that carry less than both ends could take, and paths that change in the middle of a stream. */
 #include "kx_test.h"
 
+#include <unistd.h>
+
 #include "client_pair.h"
 
 #define MOST  9000
@@ -17,9 +19,22 @@ static bool watch(struct net *net, const struct flight *f, const struct kx_frame
 	return true;
 }
 
+/* What the sessions of the tests are; zeros: plain, IPv4. */
+static struct {
+	bool v6;
+	const char *ini; /* with principals */
+} how;
+
+static uint16_t base(void)
+{
+	return how.v6 ? KX_DATAGRAM_DEFAULT_V6 : KX_DATAGRAM_DEFAULT_V4;
+}
+
 static void open_jumbo(struct pair *p, uint64_t seed, uint32_t carries)
 {
-	p->net = net_new(pair_ini, 1, 2, seed);
+	p->net = net_new(how.ini != NULL ? how.ini : pair_ini, 1, 2, seed);
+	if (how.v6)
+		net_v6(p->net);
 	net_jumbo(p->net, MOST);
 	p->net->carries_up = p->net->carries_down = carries;
 	p->net->filter = watch;
@@ -246,6 +261,174 @@ static void another_path(void **state)
 	finish(&p);
 }
 
+/* ---- protected frames, IPv6 */
+
+static char key_path[] = "/tmp/kx_client_mtu_XXXXXX";
+static struct kx_key key;
+
+static int make_key(void **state)
+{
+	static const char line[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
+	char buf[128];
+	struct kx_text why;
+	int fd = mkstemp(key_path);
+
+	(void)state;
+	assert_true(fd >= 0 && write(fd, line, sizeof(line) - 1) == sizeof(line) - 1);
+	close(fd);
+	kx_text_init(&why, buf, sizeof(buf));
+	assert_int_equal(kx_key_load(key_path, &key, &why), 0);
+	return 0;
+}
+
+static int forget_key(void **state)
+{
+	(void)state;
+	unlink(key_path);
+	return 0;
+}
+
+/* A broker that wants protected frames of its clients: NULL, none. */
+static void sessions_are(bool v6, const char *frames)
+{
+	static char ini[4096];
+
+	memset(&how, 0, sizeof(how));
+	pair_principal = frames != NULL ? "desk" : NULL;
+	pair_key = frames != NULL ? &key : NULL;
+	how.v6 = v6;
+	if (frames == NULL)
+		return;
+	snprintf(ini, sizeof(ini),
+		"%s[auth]\nanonymous = off\n[principal desk]\nkey_file = %s\nframes = %s\n"
+		"produce = *\nconsume = *\n",
+		pair_ini, key_path, frames);
+	how.ini = ini;
+}
+
+/* What a batch of the stream may leave free in a frame: less than one more message, and its padding. */
+#define LESS_THAN_ONE (300u + 8u + 8u)
+
+static void all_kinds(void **state)
+{
+	static const char *const frames[] = {NULL, "mac", "aead"};
+	static const struct {
+		uint32_t carries;
+		uint16_t size;
+	} paths[] = {{0, MOST}, {1280 - 48, 1232}, {2020, 2020}, {2019, 1452}, {1452, 1452}, {4080, 4072}};
+
+	(void)state;
+	for (unsigned int i = 0; i < KX_DIM(frames) * 2 * KX_DIM(paths); i++) {
+		struct pair p = {0};
+		uint16_t size = paths[i / 6].size;
+
+		if (size < KX_DATAGRAM_DEFAULT_V4 && i % 2 == 0)
+			continue; /* no path of IPv4 for us */
+		sessions_are(i % 2 != 0, frames[i / 2 % 3]);
+		open_jumbo(&p, 100 + i, paths[i / 6].carries);
+		net_run(p.net, 30000000);
+		assert_int_equal(size_of(p.pc), size);
+		assert_int_equal(size_of(p.cc), size);
+		stream(&p, 2000);
+		net_run(p.net, 20000000);
+		/* frames of the wire, tag included, are filled and no larger; none is cut */
+		assert_in_range(largest[KX_PRODUCE], size - LESS_THAN_ONE, size);
+		assert_in_range(largest[KX_DELIVER], size - LESS_THAN_ONE, size);
+		assert_int_equal(largest[KX_PRODUCE_FRAG], 0);
+		if (paths[i / 6].carries != 0)
+			assert_true(largest[KX_MTU_PROBED] <= size);
+		assert_int_equal(falls(p.pc) + falls(p.cc), 0);
+		finish(&p);
+	}
+	sessions_are(false, NULL);
+}
+
+static void shrinks_in_all_kinds(void **state)
+{
+	static const char *const frames[] = {NULL, "mac", "aead"};
+
+	(void)state;
+	for (unsigned int i = 0; i < KX_DIM(frames) * 2; i++) {
+		sessions_are(i % 2 != 0, frames[i / 2]);
+		shrinks(200 + i, 1400, 1400, 0, 1372);
+		assert_true(largest[KX_PRODUCE_FRAG] > 0);
+	}
+	sessions_are(false, NULL);
+}
+
+/* ---- a way out that refuses */
+
+static struct kx_client_stats stats_of(struct kx_client *c)
+{
+	struct kx_client_stats s;
+
+	kx_client_stats(c, &s);
+	return s;
+}
+
+/* The transport says that it did not send a frame: at once all goes on smaller, nothing waits for time-outs.
+ */
+static void the_transport_refuses(void **state)
+{
+	static const char *const frames[] = {NULL, "mac", "aead"};
+
+	(void)state;
+	for (unsigned int i = 0; i < KX_DIM(frames) * 2; i++) {
+		struct pair p = {0};
+		uint64_t from;
+
+		sessions_are(i % 2 != 0, frames[i / 2]);
+		open_jumbo(&p, 300 + i, 0);
+		settle_at(&p, MOST, 2000000);
+		net_run(p.net, 20000000); /* the broker answers eight probes a millisecond */
+		assert_int_equal(stats_of(p.pc).tx_datagram_bytes, MOST);
+		assert_int_equal(stats_of(p.pc).rx_datagram_bytes, MOST);
+		stream(&p, 5000);
+		p.net->sends_up = 1500;
+		from = p.net->now_ns;
+		while (falls(p.pc) == 0) {
+			some(&p, 20);
+			assert_true(p.net->now_ns < from + 2000000);
+		}
+		assert_int_equal(size_of(p.pc), base());
+		assert_int_equal(stats_of(p.pc).tx_datagram_bytes, base());
+		stream(&p, 20000);
+		net_run(p.net, KX_NS_PER_S);
+		assert_int_equal(falls(p.pc), 1); /* it climbs again, and stops below at the first refusal */
+		assert_int_equal(size_of(p.pc), 1452);
+		assert_int_equal(stats_of(p.pc).rx_datagram_bytes, 1452);
+		assert_int_equal(falls(p.cc), 0); /* what it sends is small */
+		assert_int_equal(size_of(p.cc), MOST);
+		p.net->sends_up = 0;
+		finish(&p);
+	}
+	sessions_are(false, NULL);
+}
+
+/* It was so before there was a session: one probe tells. */
+static void the_transport_refuses_probes(void **state)
+{
+	struct pair p = {0};
+
+	(void)state;
+	open_jumbo(&p, 400, 0);
+	p.net->sends_up = 1400;
+	net_run(p.net, 100);
+	p.net->lcores[0].dead = true; /* and all that over again, in another session */
+	for (int i = 0; i < 100 && p.seen.events[KX_EVENT_DISCONNECTED] < 2; i++)
+		net_run(p.net, KX_NS_PER_S);
+	p.net->lcores[0].dead = false;
+	for (int i = 0; i < 100 && p.seen.events[KX_EVENT_CONSUMER_READY] < 2; i++)
+		net_run(p.net, KX_NS_PER_S / 10);
+	assert_int_equal(p.seen.events[KX_EVENT_CONSUMER_READY], 2);
+	net_run(p.net, KX_NS_PER_S);
+	assert_int_equal(size_of(p.pc), 1372);
+	stream(&p, 1000);
+	assert_int_equal(falls(p.pc), 0);
+	p.seen.events[KX_EVENT_DISCONNECTED] = 0;
+	finish(&p);
+}
+
 static uint64_t conn_of_producer;
 
 static bool note_conn(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
@@ -296,6 +479,10 @@ int main(void)
 		cmocka_unit_test(probes_lost),
 		cmocka_unit_test(another_path),
 		cmocka_unit_test(answers_unasked),
+		cmocka_unit_test(all_kinds),
+		cmocka_unit_test(shrinks_in_all_kinds),
+		cmocka_unit_test(the_transport_refuses),
+		cmocka_unit_test(the_transport_refuses_probes),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_key, forget_key);
 }

@@ -56,6 +56,17 @@ static uint16_t sends(struct rig *r, uint32_t size)
 	return bytes;
 }
 
+/* What telemetry shows of the only session. */
+static void shown(struct rig *r, uint16_t tx, uint16_t rx)
+{
+	struct kx_session_info info;
+
+	assert_true(kx_broker_session_info(r->broker, 0, &info));
+	assert_int_equal(info.tx_datagram_bytes, tx);
+	assert_int_equal(info.rx_datagram_bytes, rx);
+	assert_int_equal(info.datagram_most_bytes, MOST);
+}
+
 static void climbs(void **state)
 {
 	struct rig *r = jumbo();
@@ -63,10 +74,12 @@ static void climbs(void **state)
 
 	(void)state;
 	assert_int_equal(s.accept.datagram_bytes, MOST);
+	shown(r, 1372, 1372);
 	assert_int_equal(probe(&s, 4072, 1372), KX_DROP_NONE);
 	assert_int_equal(sends(r, 4072), 1372);
 	assert_int_equal(probe(&s, MOST, 4072), KX_DROP_NONE);
 	assert_int_equal(sends(r, MOST), 4072);
+	shown(r, 4072, 4072);
 	assert_int_equal(probe(&s, 40, MOST), KX_DROP_NONE); /* the shortest only tells */
 	assert_int_equal(sends(r, 40), MOST);
 	assert_int_equal(probe(&s, 40, 1372), KX_DROP_NONE); /* and down again */

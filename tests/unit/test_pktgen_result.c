@@ -108,6 +108,7 @@ static void make_result(struct pg_result *r, struct pg_options *o)
 	r->sent = r->due = r->received = r->total_sent = r->total_received = 1000000;
 	r->frames_per_message = 1;
 	r->frame_bytes = 218;
+	r->datagram_bytes = 1372;
 	r->latency = kx_hist_new();
 	r->lag = kx_hist_new();
 	assert_non_null(r->latency);
@@ -143,6 +144,12 @@ static void a_run_is_valid_only_by_the_rules(void **state)
 	pg_result_judge(&r);
 	assert_false(r.valid);
 	r.lost = 0;
+
+	r.mtu_falls = 1;
+	pg_result_judge(&r);
+	assert_false(r.valid);
+	assert_non_null(strstr(r.why, "carried less"));
+	r.mtu_falls = 0;
 
 	kx_hist_reset(r.lag);
 	kx_hist_add_n(r.lag, 500, 980000);
@@ -203,7 +210,7 @@ static void percentiles_without_samples_are_null(void **state)
 	has(json, "\"p99\":1000,\"p999\":null,\"max\":1000");
 	has(json, "\"ack_latency_ns\":null,\"residence_ns\":null");
 	has(json, "\"lost\":0,\"duplicated\":0,\"reordered\":0,\"corrupt\":0,\"late\":0");
-	has(json, "\"frame_bytes\":218");
+	has(json, "\"frame_bytes\":218,\"datagram_bytes\":1372");
 	has(json, "\"offered_per_s\":1000000");
 	has(json, "\"valid\":true");
 	free(json);

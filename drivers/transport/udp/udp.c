@@ -107,6 +107,7 @@ static const struct kx_transport_ops udp_ops = {
 	.path_of = udp_path_of,
 	.path_to = udp_path_to,
 	.fd = udp_fd,
+	.refused = kxc_udp_refused,
 };
 
 /* ---- open and close */

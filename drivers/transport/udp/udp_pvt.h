@@ -10,7 +10,8 @@
 
 #include "kx_transport_udp.h"
 
-#define GRO_BYTES 65536 /* of one receive buffer when the kernel may put datagrams together */
+#define GRO_BYTES   65536 /* of one receive buffer when the kernel may put datagrams together */
+#define REFUSED_MAX 16	  /* receivers; of further ones it is found out by what is lost */
 
 union name {
 	struct sockaddr any;
@@ -47,12 +48,20 @@ struct kx_transport_udp {
 	uint32_t tx_free_count;
 	uint32_t *queue; /* buffers to send, in order */
 	uint32_t queued;
+	/* refused for its size, since the hub asked last: by receiver, the smallest of each */
+	struct {
+		struct kx_addr remote;
+		uint32_t bytes;
+	} refused[REFUSED_MAX];
+	uint32_t refused_count;
 	struct kx_transport_udp_stats stats;
 };
 
 /* udp_rx.c */
+void kxc_udp_from_name(const union name *n, struct kx_addr *a);
 unsigned int kxc_udp_rx_burst(void *ctx, struct kx_frame *frames, unsigned int max);
 /* udp_tx.c */
 void kxc_udp_flush(void *ctx);
+uint32_t kxc_udp_refused(void *ctx, struct kx_addr *remote);
 
 #endif

@@ -2,7 +2,7 @@
 /* Receiving: one call for many messages, each of which may be several datagrams of one sender (UDP_GRO). */
 #include "udp_pvt.h"
 
-static void from_name(const union name *n, struct kx_addr *a)
+void kxc_udp_from_name(const union name *n, struct kx_addr *a)
 {
 	*a = (struct kx_addr){0};
 	if (n->any.sa_family == AF_INET) {
@@ -78,7 +78,7 @@ static bool next_frame(struct kx_transport_udp *t, struct kx_frame *f, unsigned 
 		data = memcpy(aligned, data, bytes);
 	}
 	*f = (struct kx_frame){.data = data, .bytes = bytes, .rx_ns = t->rx_ns};
-	from_name((const union name *)m->msg_hdr.msg_name, &f->remote);
+	kxc_udp_from_name((const union name *)m->msg_hdr.msg_name, &f->remote);
 	return true;
 }
 

@@ -27,10 +27,39 @@ static bool again(const struct kx_transport_udp *t, int err, unsigned int tries)
 	return false;
 }
 
-static void dropped(struct kx_transport_udp *t, int err)
+static void note_refused(struct kx_transport_udp *t, const union name *to, uint32_t bytes)
+{
+	struct kx_addr remote;
+	uint32_t i = 0;
+
+	kxc_udp_from_name(to, &remote);
+	while (i < t->refused_count && !kx_addr_equal(&t->refused[i].remote, &remote))
+		i++;
+	if (i == REFUSED_MAX)
+		return;
+	if (i == t->refused_count) {
+		t->refused[t->refused_count++].remote = remote;
+		t->refused[i].bytes = bytes;
+	}
+	t->refused[i].bytes = KX_MIN(t->refused[i].bytes, bytes);
+}
+
+uint32_t kxc_udp_refused(void *ctx, struct kx_addr *remote)
+{
+	struct kx_transport_udp *t = ctx;
+
+	if (kx_likely(t->refused_count == 0))
+		return 0;
+	*remote = t->refused[--t->refused_count].remote;
+	return t->refused[t->refused_count].bytes;
+}
+
+static void dropped(struct kx_transport_udp *t, const struct msghdr *m, int err)
 {
 	t->stats.last_error = err;
 	kx_count(err == EMSGSIZE ? &t->stats.tx_too_large : &t->stats.tx_dropped, 1);
+	if (err == EMSGSIZE)
+		note_refused(t, m->msg_name, (uint32_t)m->msg_iov->iov_len);
 }
 
 /* Datagrams from `at` on that can be one message: all of one size but the last, which may be shorter. */
@@ -112,7 +141,7 @@ static void send_singly(struct kx_transport_udp *t, uint32_t i, int why)
 		if (err == 0)
 			count_sent(t, 1);
 		else
-			dropped(t, err);
+			dropped(t, &one, err);
 	}
 	/* the way out cannot: asking each time would be two calls for one */
 	if (all && (why == EIO || why == EOPNOTSUPP || why == EINVAL))
@@ -139,7 +168,7 @@ static void send_messages(struct kx_transport_udp *t, uint32_t count)
 		if (t->tx.msgs[done].msg_hdr.msg_iovlen > 1)
 			send_singly(t, done, err);
 		else
-			dropped(t, err);
+			dropped(t, &t->tx.msgs[done].msg_hdr, err);
 		done++;
 		tries = 0;
 	}
