@@ -393,6 +393,9 @@ struct channel *kxc_client_channel_find(struct kx_client *c, uint32_t lcore);
 /* ---- identity.c */
 /* Nothing pending can be confirmed any more. */
 void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_boot, uint64_t now_ns);
+/* All subscriptions of its consumers are to be made anew; with another start of the broker its logs are
+ * others. */
+void kxc_client_consumers_lost(struct kx_client *c, bool new_boot, uint64_t now_ns);
 /* Another id or epoch follows: what is pending is asked about when it is there. Before it is taken. */
 void kxc_client_identity_changes(struct kx_client *c, bool new_boot, uint64_t now_ns);
 /* The broker cannot go on with our sequences: take our own id over. */

@@ -16,7 +16,7 @@ static void unlist_parts(struct kx_client *c)
 		c->channels[i].send_head = c->channels[i].send_tail = NULL;
 }
 
-static void consumers_lost(struct kx_client *c, bool new_boot, uint64_t now_ns)
+void kxc_client_consumers_lost(struct kx_client *c, bool new_boot, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < c->opts.consumers_max; i++)
 		if (c->consumers[i] != NULL)
@@ -30,7 +30,7 @@ void kxc_client_identity_lost(struct kx_client *c, enum kx_result why, bool new_
 		if (c->producers[i] != NULL)
 			kxc_producer_lost(c->producers[i], why, now_ns);
 	unlist_parts(c);
-	consumers_lost(c, new_boot, now_ns);
+	kxc_client_consumers_lost(c, new_boot, now_ns);
 }
 
 void kxc_client_identity_changes(struct kx_client *c, bool new_boot, uint64_t now_ns)
@@ -40,7 +40,7 @@ void kxc_client_identity_changes(struct kx_client *c, bool new_boot, uint64_t no
 		if (c->producers[i] != NULL)
 			kxc_producer_renamed(c->producers[i], new_boot);
 	unlist_parts(c);
-	consumers_lost(c, new_boot, now_ns);
+	kxc_client_consumers_lost(c, new_boot, now_ns);
 }
 
 void kxc_client_new_epoch(struct kx_client *c, uint64_t now_ns)
@@ -74,6 +74,6 @@ void kxc_client_fenced(struct kx_client *c, uint64_t now_ns)
 	c->have_identity = c->take_over = false;
 	c->take_id = 0;
 	close_others(c, now_ns);
-	consumers_lost(c, false, now_ns);
+	kxc_client_consumers_lost(c, false, now_ns);
 	kxc_channel_down(&c->channels[0], KX_FENCED, 0, now_ns);
 }

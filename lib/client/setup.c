@@ -188,11 +188,12 @@ static bool same_identity(const struct kx_client *c, const struct kx_accept *b)
 
 static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64_t now_ns)
 {
-	if (c->have_identity && !same_identity(c, b)) {
-		bool new_boot = b->boot_id != c->boot_id;
+	bool new_boot = b->boot_id != c->boot_id;
 
+	if (c->have_identity && !same_identity(c, b))
 		kxc_client_identity_changes(c, new_boot, now_ns);
-	}
+	else if (!c->have_identity && new_boot) /* it was fenced, and the broker restarted meanwhile */
+		kxc_client_consumers_lost(c, true, now_ns);
 	c->have_identity = true;
 	c->take_over = false;
 	c->boot_id = b->boot_id;

@@ -179,12 +179,12 @@ static void client_fault(struct sim *s, enum sim_fault kind, uint64_t *what)
 	case SIM_ZOMBIE: /* long enough to be given up by the broker, then it goes on as if nothing had been
 			  */
 		c->frozen_ns = s->now_ns + pick_in(s, 1000, 6000) * SIM_MS;
-		if (chance(s, 500))
+		if (chance(s, 700))
 			takeover_of(c);
 		break;
 	case SIM_STALL_CLIENT:
 		c->frozen_ns = KX_MAX(c->frozen_ns, s->now_ns + pick_in(s, 1, 200) * SIM_MS);
-		if (chance(s, 200))
+		if (chance(s, 300))
 			takeover_of(c);
 		break;
 	case SIM_CLOCK_CLIENT:

@@ -173,6 +173,39 @@ static void test_take_over(void **state)
 	net_free(net);
 }
 
+/* A zombie that was taken over, and wakes up when the broker has restarted besides: its consumers begin anew
+ * with the new log. */
+static void test_fenced_and_restarted(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 2, 47);
+	struct reader r = {0};
+	struct kx_consumer_opts o = {
+		.topic = "one", .start_offset = KX_OFFSET_EARLIEST, .on_batch = on_batch, .user = &r};
+	struct kx_consumer *consumer;
+	struct side old, new;
+
+	(void)state;
+	side_open(net, &old, 0, "one", 0);
+	assert_int_equal(kx_consumer_open(old.client, &o, net->now_ns, &consumer), KX_OK);
+	for (uint64_t i = 0; i < 3; i++)
+		send(net, &old, 0, i);
+	settle(net, &old, KX_NS_PER_S);
+	net_run(net, 10 * MS);
+	assert_int_equal(r.count, 3);
+	net->hubs[0].asleep_until_ns = net->now_ns + 4 * KX_NS_PER_S;
+	side_open(net, &new, 1, "one", info_of(&old).producer_id);
+	net_restart_broker(net);
+	net_run(net, 3 * KX_NS_PER_S);
+	for (uint64_t i = 100; i < 105; i++)
+		send(net, &new, 0, i);
+	settle(net, &new, KX_NS_PER_S);
+	net_run(net, 3 * KX_NS_PER_S);
+	assert_int_equal(old.events[KX_EVENT_FENCED], 1);
+	assert_int_equal(old.events[KX_EVENT_OFFSET_TRUNCATED], 1);
+	assert_int_equal(r.count, 8);
+	net_free(net);
+}
+
 /* Two zombies: each is fenced by the next. Unknown ids give a new one, and the client sees it. */
 static void test_two_in_a_row(void **state)
 {
@@ -381,6 +414,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_take_over),
+		cmocka_unit_test(test_fenced_and_restarted),
 		cmocka_unit_test(test_two_in_a_row),
 		cmocka_unit_test(test_frames_in_flight),
 		cmocka_unit_test(test_a_delayed_lcore_delays_accept),
