@@ -126,18 +126,23 @@ void kx_meter_init(struct kx_meter *m, uint64_t rate_per_s, uint64_t burst_ns, u
 void kx_meter_tap_init(struct kx_meter_tap *t, struct kx_meter *m, uint64_t now_ns);
 /** Bring the account up to date. Called by the two below. */
 void kx_meter_settle(struct kx_meter_tap *t, uint64_t now_ns);
+/* What was used in debt is more than the chunk (0): it counts as soon as the debt seems to be paid. */
+static KX_ALWAYS_INLINE bool kx_meter_settle_due(const struct kx_meter_tap *t, uint64_t now_ns)
+{
+	return now_ns >= t->settle_ns || (t->used > t->chunk && t->paid_ns <= now_ns);
+}
 /** Use `n` tokens; always succeeds. */
 static KX_ALWAYS_INLINE void kx_meter_use(struct kx_meter_tap *t, uint64_t n, uint64_t now_ns)
 {
 	t->used += n;
 	kx_count(&t->total, n);
-	if (kx_unlikely(now_ns >= t->settle_ns || (t->used > t->chunk && t->paid_ns <= now_ns)))
+	if (kx_unlikely(kx_meter_settle_due(t, now_ns)))
 		kx_meter_settle(t, now_ns);
 }
 /** @return true when there is no debt. */
 static KX_ALWAYS_INLINE bool kx_meter_open(struct kx_meter_tap *t, uint64_t now_ns)
 {
-	if (now_ns >= t->settle_ns)
+	if (kx_meter_settle_due(t, now_ns))
 		kx_meter_settle(t, now_ns);
 	return t->paid_ns <= now_ns;
 }

@@ -89,9 +89,10 @@ struct session {
 	uint64_t weighed_ns;
 	/* limited topics it writes to, wrote to since the last tick, has ever written to: quota.c */
 	uint64_t quota_topics[QUOTA_WORDS], quota_recent[QUOTA_WORDS], quota_known[QUOTA_WORDS];
-	uint64_t quota_allowed;	 /* bytes that those of them it knows take in spite of their debt */
-	uint64_t quota_large_ns; /* no credit for more than they give ahead before */
-	uint64_t quota_messages, quota_bytes; /* taken: their mean size */
+	uint64_t quota_allowed; /* bytes that those of them it knows take in spite of their debt */
+	uint64_t quota_messages_per_s, quota_bytes_per_s; /* the slowest of those it knows; 0: none */
+	uint64_t quota_large_ns;			  /* no credit for more than they give ahead before */
+	uint64_t quota_messages, quota_bytes;		  /* taken: their mean size */
 	uint64_t nonce_key;
 	uint8_t client_nonce[KX_NONCE_BYTES];
 	uint64_t created_ns;
@@ -447,6 +448,9 @@ static inline void quota_charge(struct kx_broker *b, struct session *s, const st
 	if (kx_unlikely(b->topic_quotas != NULL))
 		quota_pay(b, s, p, messages, batch_bytes);
 }
+/* What was paid for as one message has more. */
+void quota_more_messages(
+	struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages);
 /* May the session's credit be extended? */
 bool quota_open(struct kx_broker *b, struct session *s);
 /* Bytes it may have ahead. */

@@ -388,6 +388,18 @@ static enum kx_drop take_part(
 	return KX_DROP_NONE;
 }
 
+/* A batch of several records was made for a larger datagram, and may be larger than a message. How many it
+ * has is known by the part in front; without that, once it is whole. */
+static bool too_large(const struct kx_broker *b, const struct kx_frag *f, uint32_t max_message_bytes)
+{
+	const struct kx_batch_hdr *h = (const struct kx_batch_hdr *)(f + 1);
+
+	if (f->batch_bytes <= max_message_bytes + (KX_BATCH_MAX_BYTES - KX_MESSAGE_MAX_BYTES))
+		return false;
+	return f->batch_bytes > KX_MIN(b->topics.pool.extent_bytes, KX_FRAME_MAX_BYTES) ||
+		(f->frag_offset == 0 && h->record_count == 1);
+}
+
 enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v)
 {
 	const struct kx_frag *f = (const struct kx_frag *)v->body;
@@ -402,7 +414,7 @@ enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_
 	if (drop != KX_DROP_NONE)
 		return drop;
 	max = b->config.conf->topics[p->topic].max_message_bytes;
-	if (f->batch_bytes > max + (KX_BATCH_MAX_BYTES - KX_MESSAGE_MAX_BYTES))
+	if (too_large(b, f, max))
 		return produce_refuse(
 			b, s, v, f->partition, f->first, KX_CODE_TOO_LARGE, max, KX_DROP_BATCH_TOO_LARGE);
 	ack_due(b, s, true);
@@ -515,9 +527,9 @@ static void verified(struct kx_broker *b, uint32_t index)
 	/* what has the places on the list may be waiting for just this one */
 	direct = rc == -ENOBUFS && r->first_seq == st->next_seq && frag_store(b, p, st, index) == 0;
 	if (rc != 0 && !direct)
-		return;	 /* it is whole and safe here, and tried again in the next turn */
-	if (records > 1) /* what begin() could not know */
-		quota_charge(b, s, p, records - 1u, KX_BATCH_HDR_BYTES);
+		return; /* it is whole and safe here, and tried again in the next turn */
+	if (records > 1 && b->topic_quotas != NULL) /* what begin() could not know */
+		quota_more_messages(b, s, p, records - 1u);
 	if (!direct) {
 		s->held++;
 		r->state = RE_READY;

@@ -136,13 +136,23 @@ static struct quota *quotas_alloc(struct limit *limits, uint32_t n, uint32_t *li
 }
 
 /* Bytes that a limit gives in 1/AHEAD s, for messages of this mean size. */
+static uint64_t ahead_at(uint64_t messages_per_s, uint64_t bytes_per_s, uint64_t mean, uint64_t window)
+{
+	if (bytes_per_s != 0)
+		window = KX_MIN(window, bytes_per_s / AHEAD);
+	if (messages_per_s != 0 && messages_per_s / AHEAD < window / mean)
+		window = messages_per_s * mean / AHEAD;
+	return window;
+}
+
+static uint64_t rate_of(const struct kx_meter_tap *t)
+{
+	return t->meter != NULL ? t->meter->rate_per_s : 0;
+}
+
 static uint64_t ahead(const struct quota *q, uint64_t mean, uint64_t window)
 {
-	if (q->bytes.meter != NULL)
-		window = KX_MIN(window, q->bytes.meter->rate_per_s / AHEAD);
-	if (q->messages.meter != NULL && q->messages.meter->rate_per_s / AHEAD < window / mean)
-		window = q->messages.meter->rate_per_s * mean / AHEAD;
-	return window;
+	return ahead_at(rate_of(&q->messages), rate_of(&q->bytes), mean, window);
 }
 
 static void first_bytes(struct kx_broker *b, uint32_t topics, uint32_t principals)
@@ -212,8 +222,15 @@ static uint64_t part_of(const struct kx_broker *b, uint64_t window)
 		b->window_bytes);
 }
 
+static uint64_t slower(uint64_t a, uint64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 static void join(struct session *s, const struct quota *topic)
 {
+	s->quota_messages_per_s = slower(s->quota_messages_per_s, rate_of(&topic->messages));
+	s->quota_bytes_per_s = slower(s->quota_bytes_per_s, rate_of(&topic->bytes));
 	set_add(s->quota_known, topic);
 	set_add(s->quota_topics, topic);
 	set_add(s->quota_recent, topic);
@@ -255,6 +272,14 @@ void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition
 		set_add(b->quota_debt, topic);
 }
 
+void quota_more_messages(
+	struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages)
+{
+	s->quota_messages += messages;
+	use(&b->principal_quotas[s->principal->id], messages, 0, b->now_ns);
+	use(&b->topic_quotas[p->topic], messages, 0, b->now_ns);
+}
+
 bool quota_open(struct kx_broker *b, struct session *s)
 {
 	if (kx_likely(b->topic_quotas == NULL))
@@ -270,17 +295,11 @@ bool quota_open(struct kx_broker *b, struct session *s)
 static uint64_t ahead_of(const struct kx_broker *b, const struct session *s)
 {
 	const struct quota *principal = &b->principal_quotas[s->principal->id];
-	uint64_t window = ahead(principal, mean_bytes(s), b->window_bytes), limited_topics = 0;
+	uint64_t window = ahead(principal, mean_bytes(s), b->window_bytes);
 
 	if (s->quota_messages == 0)
 		return KX_MIN(window, principal->first_bytes);
-	for (uint32_t i = 0; i < b->quota_words; i++)
-		limited_topics |= s->quota_known[i];
-	for (uint32_t i = 0; i < SESSION_PARTS && limited_topics != 0; i++) {
-		if (s->parts[i].producer != KX_NONE)
-			window = ahead(&b->topic_quotas[s->parts[i].p->topic], mean_bytes(s), window);
-	}
-	return window;
+	return ahead_at(s->quota_messages_per_s, s->quota_bytes_per_s, mean_bytes(s), window);
 }
 
 uint64_t quota_window(const struct kx_broker *b, struct session *s)
@@ -290,8 +309,11 @@ uint64_t quota_window(const struct kx_broker *b, struct session *s)
 	if (kx_likely(b->topic_quotas == NULL))
 		return b->window_bytes;
 	window = ahead_of(b, s);
-	if (window >= b->window_bytes) /* no limit */
+	if (window >= b->window_bytes) { /* no limit, or none that is felt */
+		if (slower(s->quota_messages_per_s, s->quota_bytes_per_s) != 0)
+			s->quota_allowed = b->window_bytes;
 		return b->window_bytes;
+	}
 	if (b->now_ns < s->quota_large_ns)
 		return 0;
 	window = part_of(b, window);

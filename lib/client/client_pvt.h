@@ -188,10 +188,11 @@ struct sub {
 	struct sub *ch_next, *ch_prev; /* all of a channel */
 	struct sub *credit_next, *gap_next;
 	uint64_t next_offset;
-	uint64_t want;	      /* start asked for; then unused */
-	uint64_t seek_to;     /* SUB_SEEK: next_offset then */
-	uint64_t done_offset; /* manual_ack: the program is done with everything below */
-	uint64_t sent_end;    /* every offset below was sent once: what is missing is a hole */
+	uint64_t want;	       /* start asked for; then unused */
+	uint64_t seek_to;      /* SUB_SEEK: next_offset then */
+	uint64_t begin_offset; /* next_offset when it was subscribed: within a batch, perhaps */
+	uint64_t done_offset;  /* manual_ack: the program is done with everything below */
+	uint64_t sent_end;     /* every offset below was sent once: what is missing is a hole */
 	uint64_t log_end;
 	uint64_t taken_bytes; /* of whole batches, in order */
 	uint64_t limit_bytes; /* announced */
@@ -572,6 +573,7 @@ void kxc_producer_free(struct kx_producer *p);
 void kxc_consumer_ask(struct kx_consumer *c, uint64_t now_ns);
 void kxc_consumer_session_lost(struct kx_consumer *c, bool new_boot, uint64_t now_ns);
 void kxc_consumer_free(struct kx_consumer *c);
+void kxc_credit_forget(struct sub *s);
 void kxc_sub_wait(struct sub *s); /* its session is gone: subscribe again when there is one */
 void kxc_sub_restart(struct sub *s, uint64_t offset, uint64_t now_ns);
 void kxc_sub_unsubscribe(struct channel *ch, uint32_t sub_id, uint64_t now_ns);

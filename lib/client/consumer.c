@@ -347,6 +347,14 @@ void kxc_sub_detach(struct sub *s)
 	s->ch = NULL;
 }
 
+/* Nothing is said of it before it is subscribed again. */
+void kxc_credit_forget(struct sub *s)
+{
+	if (s->ch != NULL && s->credit_listed)
+		unlist(&s->ch->credit_head, s, offsetof(struct sub, credit_next));
+	s->credit_listed = false;
+}
+
 /* Its session is gone, or never was: ask again where we are. The lists of the channel are emptied by the
  * caller, or pass over it. */
 void kxc_sub_wait(struct sub *s)
@@ -358,11 +366,10 @@ void kxc_sub_wait(struct sub *s)
 	else if (s->state == SUB_SEEK)
 		s->next_offset = s->seek_to;
 	kxc_deliver_drop_held(s);
-	if (s->ch != NULL && s->credit_listed)
-		unlist(&s->ch->credit_head, s, offsetof(struct sub, credit_next));
+	kxc_credit_forget(s);
 	if (s->ch != NULL && s->gap_listed)
 		unlist(&s->ch->gap_head, s, offsetof(struct sub, gap_next));
-	s->credit_listed = s->gap_listed = false;
+	s->gap_listed = false;
 	s->state = SUB_WAIT;
 	s->consumer->was_ready = false;
 }
@@ -424,8 +431,10 @@ unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns)
 	return n;
 }
 
+/* What was acknowledged beyond it was of what is gone. */
 static void truncated(struct sub *s, uint64_t to)
 {
+	s->done_offset = KX_MIN(s->done_offset, to);
 	kxc_client_event(s->consumer->client,
 		&(struct kx_event){.type = KX_EVENT_OFFSET_TRUNCATED,
 			.consumer = s->consumer,
@@ -495,7 +504,7 @@ void kxc_sub_subscribed(struct channel *ch, const struct kx_subscribed *b, uint6
 	s->log_epoch = b->log_epoch;
 	/* from inside a batch on: the batch comes whole */
 	s->next_offset = s->want <= b->next_offset ? KX_MAX(b->start_offset, s->want) : b->start_offset;
-	s->sent_end = s->next_offset;
+	s->sent_end = s->begin_offset = s->next_offset;
 	s->log_end = b->next_offset;
 	s->hole_top = s->nak_pkt = 0;
 	if (s->asks == 1)

@@ -2,6 +2,12 @@
 /* Batches that come in several datagrams. */
 #include "client_pvt.h"
 
+/* It ends before what comes next. The first batch of a subscription may begin before that and end behind. */
+static bool is_over(const struct sub *s, uint64_t first)
+{
+	return first < s->next_offset && s->next_offset != s->begin_offset;
+}
+
 static void release(struct reassembly *r)
 {
 	r->sub = NULL;
@@ -36,7 +42,7 @@ static struct reassembly *take(struct sub *s, uint64_t first)
 	for (uint32_t i = 0; i < REASSEMBLIES; i++)
 		if (all[i].sub == s && all[i].first > first)
 			return &all[i];
-	for (uint32_t i = 0; i < REASSEMBLIES && first == s->next_offset; i++)
+	for (uint32_t i = 0; i < REASSEMBLIES && first <= s->next_offset; i++)
 		if (all[i].first != all[i].sub->next_offset)
 			return &all[i];
 	return NULL;
@@ -90,7 +96,7 @@ bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns)
 			release(r);
 			return true;
 		}
-		if (r->complete || r->first < s->next_offset)
+		if (r->complete || is_over(s, r->first))
 			release(r);
 	}
 	return false;
@@ -98,8 +104,7 @@ bool kxc_reassembly_deliver(struct sub *s, uint64_t now_ns)
 
 static bool fits(const struct sub *s, const struct kx_frag *g)
 {
-	return g->partition == s->partition && g->batch_bytes <= s->consumer->opts.large_bytes &&
-		g->first >= s->next_offset;
+	return g->partition == s->partition && g->batch_bytes <= s->consumer->opts.large_bytes;
 }
 
 static void too_large(struct channel *ch, struct sub *s)
@@ -155,7 +160,7 @@ void kxc_reassembly_frame(
 		kx_count(&ch->hub->stats.drop[KX_DROP_SUB_UNKNOWN], 1);
 		return;
 	}
-	if (g->first < s->next_offset) {
+	if (is_over(s, g->first)) {
 		ch->client->stats.duplicate_batches++;
 		return;
 	}

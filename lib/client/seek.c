@@ -50,6 +50,7 @@ static enum kx_result seek_sub(struct sub *s, uint64_t offset)
 	/* not here: we may be inside a callback of a delivery that is walking what was held */
 	s->state = SUB_SEEK;
 	s->seek_to = to;
+	kxc_credit_forget(s); /* what was dropped above is not done with */
 	look_again(s);
 	return KX_OK;
 }
