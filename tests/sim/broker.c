@@ -5,11 +5,10 @@
 
 #include "identity.h"
 
-#define LOG_BYTES    (16u << 20)
-#define DENSE_NS     (20 * SIM_US) /* turns while something happens */
-#define SPARSE_NS    (5 * SIM_MS)  /* turns while nothing does */
-#define BURST	     32
-#define DATAGRAM_MAX KX_DATAGRAM_DEFAULT_V4
+#define LOG_BYTES (16u << 20)
+#define DENSE_NS  (20 * SIM_US) /* turns while something happens */
+#define SPARSE_NS (5 * SIM_MS)	/* turns while nothing does */
+#define BURST	  32
 
 static const char *const topic_names[SIM_TOPICS] = {"block", "trim", "big", "wide"};
 
@@ -81,8 +80,8 @@ static unsigned int lcore_room(void *ctx)
 
 static int path_to(void *ctx, const struct kx_addr *remote, struct kx_path *path)
 {
-	(void)ctx;
-	*path = (struct kx_path){.remote = *remote, .datagram_bytes = DATAGRAM_MAX};
+	*path = (struct kx_path){
+		.remote = *remote, .datagram_bytes = (uint16_t)sim_of(ctx)->broker.datagram_bytes};
 	return 0;
 }
 
@@ -171,7 +170,12 @@ static void ini_text(struct sim *s, struct kx_text *t, uint32_t lcores)
 	kx_text_add(t, "[lcores]\ndata = 1-%u\n", lcores);
 	kx_text_add(t, "[memory]\nlog_bytes = %u\nextent_bytes = 64K\nreorder_frames = %u\n", LOG_BYTES,
 		(uint32_t)pick_in(s, 64, 512));
-	kx_text_add(t, "[port net_memif0]\naddress = 10.0.0.254/24\n");
+	kx_text_add(t, "[port net_memif0]\naddress = 10.0.0.254/24\nmtu = %u\n",
+		KX_MIN(s->broker.datagram_bytes + 48, 9000u));
+	if (!identity_on(s)) {
+		kx_text_add(t, "[principal anonymous]\nproduce = *\nconsume = *\n");
+		quota_ini_principal(s, t);
+	}
 	kx_text_add(t, "[sessions]\nmax = %u\nheartbeat_ms = %u\nidle_timeout_ms = %u\n",
 		(uint32_t)pick_in(s, 8, 20), heartbeat_ms,
 		(uint32_t)pick_in(s, KX_MAX(3 * heartbeat_ms, 500), 3000));
@@ -184,13 +188,17 @@ static void ini_text(struct sim *s, struct kx_text *t, uint32_t lcores)
 	kx_text_add(t,
 		"[topic block]\npartitions = %u\noverrun = block\nlog_bytes = %uK\nmax_message_bytes = %uK\n",
 		(uint32_t)pick_in(s, 1, 3), (uint32_t)pick_in(s, 6, 10) * 64, (uint32_t)pick_in(s, 4, 32));
+	quota_ini_topic(s, t);
 	kx_text_add(t, "[topic trim]\npartitions = %u\nlog_bytes = %uK\nmax_message_bytes = %uK\n",
 		(uint32_t)pick_in(s, 1, 4), (uint32_t)pick_in(s, 6, 12) * 64, (uint32_t)pick_in(s, 2, 16));
+	quota_ini_topic(s, t);
 	kx_text_add(t,
 		"[topic big]\npartitions = 1\noverrun = %s\nlog_bytes = 1M\nmax_message_bytes = 128K\n",
 		chance(s, 500) ? "block" : "trim");
+	quota_ini_topic(s, t);
 	kx_text_add(t,
 		"[topic wide]\npartitions = 18\noverrun = block\nlog_bytes = 384K\nmax_message_bytes = 8K\n");
+	quota_ini_topic(s, t);
 	identity_ini(s, t);
 }
 
@@ -257,7 +265,7 @@ static void lcore_up(struct sim *s, struct lcore *l)
 		.transport = {b->may_forward ? &all_ops : &copying_ops, l},
 		.log_memory = l->log_memory,
 		.log_memory_bytes = LOG_BYTES,
-		.datagram_max_bytes = DATAGRAM_MAX,
+		.datagram_max_bytes = b->datagram_bytes,
 		.rx_buffer_frames = l->rx_frames,
 		.offsets = b->offsets,
 		.ledger = &l->ledger,
@@ -297,6 +305,7 @@ void broker_up(struct sim *s)
 			kx_fence_create(&b->fence) == 0,
 		"what the data lcores share cannot be made");
 	check_boot(s);
+	flow_boot(s);
 	TRACE(s, "broker up, boot %u", b->boots - 1);
 	for (uint32_t i = 0; i < b->lcore_count; i++)
 		lcore_up(s, &b->lcores[i]);
@@ -384,6 +393,20 @@ void lcore_arrive(struct lcore *l, struct flight *f)
 	lcore_wake(l, KX_MAX(s->now_ns + s->broker.turn_ns, l->stalled_ns));
 }
 
+/* One by one where it matters which of them was refused. */
+static void take(struct lcore *l, struct kx_frame *frames, unsigned int n, uint64_t local_ns)
+{
+	if (!(l->sim->features & FLOW_QUOTA)) {
+		kx_broker_rx(l->broker, frames, n, local_ns);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		quota_frame(l, frames[i].data, frames[i].bytes);
+		kx_broker_rx(l->broker, &frames[i], 1, local_ns);
+		quota_framed(l, local_ns);
+	}
+}
+
 static unsigned int receive(struct lcore *l, uint64_t local_ns)
 {
 	struct kx_frame frames[BURST];
@@ -398,9 +421,11 @@ static unsigned int receive(struct lcore *l, uint64_t local_ns)
 		frames[i].rx_ns = KX_MIN(frames[i].rx_ns, local_ns);
 		foreign += seal_foreign(l->sim, frames[i].data, frames[i].bytes, false);
 	}
+	for (unsigned int i = 0; i < n; i++)
+		wire_broker_took(l->sim, frames[i].data, frames[i].bytes);
 	l->count -= n;
 	kx_count(&l->ledger.received, n);
-	kx_broker_rx(l->broker, frames, n, local_ns);
+	take(l, frames, n, local_ns);
 	SIM_CHECK(l->sim, l->ledger.handled - handled + foreign <= n,
 		"lcore %u took a frame of a protected session that its client never sent", l->index);
 	for (unsigned int i = 0; i < n; i++)
@@ -427,6 +452,7 @@ void lcore_turn(struct lcore *l, uint64_t generation)
 	work += kx_broker_poll(l->broker, local_ns);
 	kx_broker_flushed(l->broker, local_ns);
 	check_lcore(l);
+	quota_turn(l, local_ns);
 	l->backoff_ns = work > 0 ? DENSE_NS : KX_MIN(2 * l->backoff_ns, SPARSE_NS);
 	lcore_wake(l, s->now_ns + (l->count > 0 ? s->broker.turn_ns : l->backoff_ns));
 }

@@ -137,6 +137,7 @@ static void stored(struct sim *s, struct mpart *m, const struct kx_batch_hdr *b)
 		"partition %u offset %llu: stored with a wrong CRC", b->partition,
 		(unsigned long long)b->base_offset);
 	sequence(s, b);
+	quota_stored(s, b);
 	for (; kx_record_next(&it, &r); i++) {
 		message_stored(s, b, b->base_offset + i, &r, &app, &n);
 		if (i == 0)
@@ -380,14 +381,15 @@ static void started(struct app_consumer *a, uint32_t part, uint64_t offset, uint
 	a->next[part] = offset;
 	if (a->boot[part] != boot)
 		a->open_first[part] = 0;
-	if (a->start < KX_OFFSET_NOW)
-		SIM_CHECK(s, offset == a->start || (a->boot[part] != boot && a->start >= m->next_offset),
+	if (a->from[part] < KX_OFFSET_NOW)
+		SIM_CHECK(s,
+			offset == a->from[part] || (a->boot[part] != boot && a->from[part] >= m->next_offset),
 			"consumer %u partition %u begins at %llu, not at %llu", a->id, part,
-			(unsigned long long)offset, (unsigned long long)a->start);
+			(unsigned long long)offset, (unsigned long long)a->from[part]);
 	else
 		SIM_CHECK(s,
 			offset >= a->open_first[part] &&
-				(a->start == KX_OFFSET_NOW || offset <= m->first_offset),
+				(a->from[part] == KX_OFFSET_NOW || offset <= m->first_offset),
 			"consumer %u partition %u begins at %llu; it was opened at %llu, the log begins at "
 			"%llu",
 			a->id, part, (unsigned long long)offset, (unsigned long long)a->open_first[part],
@@ -402,6 +404,8 @@ static void take_jump(struct app_consumer *a, const struct jump *j)
 	a->next[j->part] = j->to;
 	a->started[j->part] = true;
 	a->batch_at[j->part] = 0;
+	if (j->truncated)
+		a->acked[j->part] = KX_MIN(a->acked[j->part], j->to);
 }
 
 void check_batch(void *app_consumer, const struct kx_batch_view *v)
@@ -415,6 +419,8 @@ void check_batch(void *app_consumer, const struct kx_batch_view *v)
 	TRACE(s, "consumer %u partition %u: %llu +%u", a->id, part, (unsigned long long)v->first_offset,
 		v->count);
 	sim_mix(s, v->first_offset);
+	SIM_CHECK(s, !a->paused[part], "consumer %u partition %u: offset %llu while it is paused", a->id,
+		part, (unsigned long long)v->first_offset);
 	if (!a->started[part])
 		started(a, part, v->first_offset, boot_now(&s->clients[a->client]));
 	SIM_CHECK(s, v->first_offset == a->next[part],
@@ -439,6 +445,7 @@ void check_batch(void *app_consumer, const struct kx_batch_view *v)
 	a->next[part] = b->base_offset + b->record_count;
 	a->messages += v->count;
 	s->oracle.delivered += v->count;
+	control_in_batch(a, v);
 }
 
 /* Where the message lies that was given to a polled consumer: boot and offset. */
@@ -503,12 +510,34 @@ static void polled_first(struct app_consumer *a, const struct kx_polled *m)
 	a->next[m->partition] = m->offset;
 }
 
+/* It was told, before the first message, that another log begins, or that there is nothing at the offset it
+ * asked for: that comes first unless the message is of the log before. */
+static bool polled_truncated(struct app_consumer *a, const struct kx_polled *m)
+{
+	uint32_t i = 0, kept = 0;
+	struct jump j;
+
+	while (i < a->jump_count && (a->jumps[i].part != m->partition || !a->jumps[i].truncated))
+		i++;
+	if (i == a->jump_count || (place_of(a, m) >> 48) < a->jumps[i].boot)
+		return false;
+	j = a->jumps[i];
+	for (uint32_t k = 0; k < a->jump_count; k++)
+		if (k > i || a->jumps[k].part != m->partition)
+			a->jumps[kept++] = a->jumps[k];
+	a->jump_count = kept;
+	take_jump(a, &j);
+	return true;
+}
+
 void check_polled(struct app_consumer *a, const struct kx_polled *m)
 {
 	struct sim *s = a->sim;
 	uint32_t part = m->partition;
 
-	if (!a->started[part])
+	SIM_CHECK(s, !a->paused[part], "consumer %u partition %u: offset %llu while it is paused", a->id,
+		part, (unsigned long long)m->offset);
+	if (!a->started[part] && !polled_truncated(a, m))
 		polled_first(a, m);
 	while ((m->offset != a->next[part] || !place_is(a, m)) && next_jump(a, part))
 		;
@@ -598,6 +627,7 @@ void check_event(void *client, const struct kx_event *e)
 	sim_mix(c->sim, e->type);
 	c->sim->coverage.event[e->type]++;
 	identity_event(c, e);
+	throttle_event(c, e);
 	switch (e->type) {
 	case KX_EVENT_CONNECTED:
 		kx_client_info(c->c, &info);

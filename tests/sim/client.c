@@ -13,6 +13,8 @@ static unsigned int client_rx(void *ctx, struct kx_frame *frames, unsigned int m
 	for (; n < max && c->count > 0; c->count--) {
 		frames[n] = c->inbox[c->head];
 		c->foreign += seal_foreign(c->sim, frames[n].data, frames[n].bytes, true);
+		wire_client_took(
+			c->sim, c, frames[n].data, frames[n].bytes, frames[n].remote.port - SIM_PORT);
 		frames[n++].rx_ns = client_now(c);
 		c->head = (c->head + 1) % SIM_INBOX;
 	}
@@ -32,6 +34,7 @@ static void *client_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 
 	if (kx_unlikely(chance(c->sim, c->no_buffer))) {
 		fault_hit(c->sim, SIM_NO_BUFFER_CLIENT);
+		c->shorts++;
 		c->idle_turns = 0;
 		return NULL;
 	}
@@ -81,7 +84,7 @@ static int client_path_to(void *ctx, const struct kx_addr *remote, struct kx_pat
 
 	if (chance(c->sim, 50)) /* a neighbour is being resolved */
 		return -11;
-	*path = (struct kx_path){.remote = *remote, .datagram_bytes = KX_DATAGRAM_DEFAULT_V4};
+	*path = (struct kx_path){.remote = *remote, .datagram_bytes = (uint16_t)paths_client_bytes(c)};
 	return 0;
 }
 
@@ -150,6 +153,14 @@ void client_count_drops(struct client *c)
 	}
 }
 
+static void count_falls(struct client *c)
+{
+	struct kx_client_stats stats;
+
+	kx_client_stats(c->c, &stats);
+	c->sim->coverage.reached[REACHED_MTU_FALL] += stats.mtu_falls;
+}
+
 void client_down(struct client *c, bool crash)
 {
 	struct sim *s = c->sim;
@@ -158,9 +169,14 @@ void client_down(struct client *c, bool crash)
 		return;
 	TRACE(s, "client %u %s", c->index, crash ? "crashes" : "leaves");
 	client_count_drops(c);
+	for (uint32_t i = 0; i < SIM_PROC_PRODUCERS; i++)
+		if (c->producers[i] != NULL)
+			control_abandon(c->producers[i]);
+	count_falls(c);
 	c->muted = crash;
 	SIM_CHECK(s, kx_hub_close(c->hub, client_now(c)) == KX_OK, "kx_hub_close");
 	SIM_CHECK(s, c->buffers == 0, "client %u: %lld buffers are missing", c->index, (long long)c->buffers);
+	throttle_forget(c);
 	load_forget(c);
 	for (; c->count > 0; c->count--) {
 		free(c->inbox[c->head].buf);

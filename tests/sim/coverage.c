@@ -24,16 +24,11 @@ struct left_out {
 	const char *why; /* for readers */
 };
 
-static const struct left_out types_left_out[] = {
-	{KX_MTU_PROBE, KX_MTU_PROBED, "the paths here carry the base size and no more"},
-};
-
 static const struct left_out broker_left_out[] = {
 	{KX_DROP_ETH_SHORT, KX_DROP_NET_NO_BUFFER, "lib/net: Ethernet to UDP"},
 	{KX_DROP_HANDOVER_FULL, KX_DROP_HANDOVER_FULL, "lib/worker: hand-over between lcores"},
 	{KX_DROP_TX_FULL, KX_DROP_TX_FULL, "lib/worker: the TX queue"},
 	{KX_DROP_SUBS_FULL, KX_DROP_SUBS_FULL, "no code gives it: SUBSCRIBED says so to the client"},
-	{KX_DROP_QUOTA_DEBT, KX_DROP_QUOTA_DEBT, "no topic has a quota here"},
 };
 
 static const struct left_out client_left_out[] = {
@@ -93,12 +88,10 @@ int coverage_print(const struct sim_coverage *c, FILE *out)
 
 	for (uint32_t i = 0; i < 256; i++)
 		if (sent_by(KX_FROM_CLIENT, (uint8_t)i))
-			never += row(out, "to broker", kx_frame_type_name((uint8_t)i), c->to_broker[i],
-				!LEFT_OUT(types_left_out, i));
+			never += row(out, "to broker", kx_frame_type_name((uint8_t)i), c->to_broker[i], true);
 	for (uint32_t i = 0; i < 256; i++)
 		if (sent_by(KX_FROM_BROKER, (uint8_t)i))
-			never += row(out, "to client", kx_frame_type_name((uint8_t)i), c->to_client[i],
-				!LEFT_OUT(types_left_out, i));
+			never += row(out, "to client", kx_frame_type_name((uint8_t)i), c->to_client[i], true);
 	for (uint32_t i = 0; i < KX_DROP_COUNT; i++)
 		if (!LEFT_OUT(broker_left_out, i) || c->broker_drop[i] != 0)
 			never += row(out, "broker", kx_drop_key((enum kx_drop)i), c->broker_drop[i],
@@ -109,6 +102,8 @@ int coverage_print(const struct sim_coverage *c, FILE *out)
 				!LEFT_OUT(client_left_out, i));
 	for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++)
 		never += row(out, "fault", sim_fault_name((enum sim_fault)i), c->fault[i], true);
+	for (uint32_t i = 0; i < SIM_REACHED_COUNT; i++)
+		never += row(out, "reached", sim_reached_name((enum sim_reached)i), c->reached[i], true);
 	for (uint32_t i = 1; i < KX_DIM(c->event); i++)
 		if (kx_event_name((enum kx_event_type)i)[0] != '?')
 			(void)row(out, "event", kx_event_name((enum kx_event_type)i), c->event[i], false);

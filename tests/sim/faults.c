@@ -11,13 +11,13 @@ static struct link *any_link(struct sim *s, uint64_t *what)
 
 void faults_init(struct sim *s)
 {
-	for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++)
+	for (uint32_t i = 0; i < SIM_FAULT_PICKED; i++)
 		if (chance(s, 400))
 			s->faults_on |= UINT64_C(1) << i;
 	if (!identity_on(s)) /* needs somebody with a key */
 		s->faults_on &= ~(UINT64_C(1) << SIM_TAMPER);
 	while (__builtin_popcountll(s->faults_on) < SIM_KINDS_MIN + 3)
-		s->faults_on |= UINT64_C(1) << pick(s, SIM_FAULT_COUNT);
+		s->faults_on |= UINT64_C(1) << pick(s, SIM_FAULT_PICKED);
 	s->fault_gap_ns = pick_in(s, 100, 1000) * SIM_MS;
 	hostile_begin(s);
 	sim_at(s, s->now_ns + pick(s, KX_NS_PER_S), EV_FAULT, 0, 0);
@@ -252,14 +252,14 @@ static void hostile_fault(struct sim *s, enum sim_fault kind)
 
 void faults_next(struct sim *s)
 {
-	enum sim_fault kind = (enum sim_fault)pick(s, SIM_FAULT_COUNT);
+	enum sim_fault kind = (enum sim_fault)pick(s, SIM_FAULT_PICKED);
 	uint64_t what = 0;
 
 	if (s->calm)
 		return;
 	sim_at(s, s->now_ns + (uint64_t)kx_prng_exp(&s->prng, (double)s->fault_gap_ns), EV_FAULT, 0, 0);
 	while (!(s->faults_on >> kind & 1))
-		kind = (enum sim_fault)((kind + 1) % SIM_FAULT_COUNT);
+		kind = (enum sim_fault)((kind + 1) % SIM_FAULT_PICKED);
 	if (kind <= SIM_SLOW_LINK)
 		(void)link_fault(s, kind, &what);
 	else if (kind >= SIM_REPLAY)

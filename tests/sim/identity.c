@@ -181,6 +181,7 @@ void identity_ini(struct sim *s, struct kx_text *t)
 			patterns(s, t, p->may[o]);
 			kx_text_add(t, "\n");
 		}
+		quota_ini_principal(s, t);
 	}
 }
 

@@ -101,6 +101,12 @@ static void producer_open(struct client *c, uint32_t at, uint32_t topic)
 		return;
 	a = load_app(s, c->index, topic);
 	opts.user = a;
+	a->polled = (s->features & FLOW_POLLED) && flow_chance(s, 500);
+	if (a->polled) {
+		opts.polled = true;
+		opts.on_complete = NULL;
+	}
+	paths_slots(s, &opts);
 	r = kx_producer_open(c->c, &opts, client_now(c), &a->p);
 	if (r != KX_OK) { /* its topic was given up by this client */
 		SIM_CHECK(s, r == KX_IN_USE || r == KX_NO_MEMORY || r == KX_FENCED, "kx_producer_open: %s",
@@ -121,6 +127,7 @@ static void producer_close(struct client *c, uint32_t at)
 
 	TRACE(c->sim, "client %u closes producer %u, %llu pending", c->index, a->id,
 		(unsigned long long)kx_producer_pending(a->p));
+	control_abandon(a);
 	SIM_CHECK(c->sim, kx_producer_close(a->p, client_now(c)) == KX_OK, "kx_producer_close");
 	a->p = NULL;
 	c->producers[at] = NULL;
@@ -272,22 +279,25 @@ static void consumer_open(struct client *c, uint32_t at, uint32_t topic, bool dr
 		.topic = topic,
 		.partition = opts.partition,
 		.polled = opts.polled,
-		.start = drain ? KX_OFFSET_EARLIEST : start_of(s, topic, opts.partition)};
-	opts.start_offset = a->start;
+		.drain = drain};
+	opts.start_offset = drain ? KX_OFFSET_EARLIEST : start_of(s, topic, opts.partition);
 	opts.user = a;
 	opts.on_batch = opts.polled ? NULL : check_batch;
 	for (uint32_t i = 0; i < t->partitions; i++) {
 		const struct mpart *p = &s->oracle.parts[s->broker.boots - 1][t->first_partition + i];
 
 		a->boot[i] = s->broker.boots - 1;
-		a->open_first[i] = a->start == KX_OFFSET_NOW ? p->next_offset : p->first_offset;
+		a->from[i] = opts.start_offset;
+		a->open_first[i] = opts.start_offset == KX_OFFSET_NOW ? p->next_offset : p->first_offset;
 	}
+	control_open(a, &opts);
+	paths_holds(s, &opts);
 	SIM_CHECK(s, kx_consumer_open(c->c, &opts, client_now(c), &a->c) == KX_OK, "kx_consumer_open");
 	s->consumers[s->consumer_count++] = a;
 	c->consumers[at] = a;
 	TRACE(s, "client %u opens consumer %u of %s, partition %d, start %llu, window %u%s", c->index, a->id,
-		sim_topic_name(topic), opts.partition, (unsigned long long)a->start, opts.window_bytes,
-		opts.polled ? ", polled" : "");
+		sim_topic_name(topic), opts.partition, (unsigned long long)opts.start_offset,
+		opts.window_bytes, opts.polled ? ", polled" : "");
 }
 
 static void consumer_close(struct client *c, uint32_t at)
@@ -465,6 +475,8 @@ void load_action(struct client *c)
 	if (s->now_ns < c->frozen_ns)
 		return;
 	load_consume(c, s->calm ? 100000 : 1 + (uint32_t)pick(s, 200));
+	control_complete(c, s->calm ? UINT32_MAX : 1 + (uint32_t)flow_pick(s, 50));
+	control_act(c);
 	if (!s->calm && what < 92) {
 		struct app_producer *a = c->producers[pick(s, SIM_PROC_PRODUCERS)];
 
@@ -489,6 +501,7 @@ void load_settle(struct sim *s)
 		for (uint32_t k = 0; k < SIM_PROC_PRODUCERS; k++)
 			if (c->producers[k] != NULL)
 				kx_producer_flush(c->producers[k]->p, client_now(c));
+		control_settle(c);
 		client_wake(c, s->now_ns);
 	}
 	drain_open(&s->clients[0]);

@@ -68,6 +68,7 @@ static void link_clean(struct link *l)
 		.jitter_ns = jitter_ns,
 		.held = l->held,
 		.held_no = l->held_no,
+		.path_bytes = l->path_bytes,
 		.mtu = KX_FRAME_MAX_BYTES};
 }
 
@@ -215,6 +216,10 @@ static bool lost(struct sim *s, struct link *l, const struct flight *f, bool to_
 	}
 	if (f->bytes > l->mtu) {
 		fault_hit(s, SIM_MTU_HOLE);
+		return true;
+	}
+	if (f->bytes > l->path_bytes) {
+		fault_hit(s, SIM_PATH_SHRINKS);
 		return true;
 	}
 	if (lost_by_type(s, l, f->data[1]) || lost_in_burst(s, l))

@@ -27,6 +27,14 @@ static bool no_state_left(const struct app_producer *a, uint32_t partition)
 	return true;
 }
 
+static bool polled_done(const struct app_producer *a)
+{
+	for (uint32_t i = 0; a->polled && i < KX_DIM(a->parts); i++)
+		if (a->parts[i].completed != a->parts[i].sent)
+			return false;
+	return true;
+}
+
 static bool producer_done(const struct app_producer *a, bool print)
 {
 	uint32_t first = a->sim->broker.conf->topics[a->topic].first_partition;
@@ -35,7 +43,7 @@ static bool producer_done(const struct app_producer *a, bool print)
 	for (uint32_t i = 0; waiting > 0 && i < KX_DIM(a->parts); i++)
 		if (a->parts[i].sent != a->parts[i].completed && no_state_left(a, first + i))
 			waiting -= a->parts[i].sent - a->parts[i].completed;
-	if (waiting == 0)
+	if (a->p == NULL || (waiting == 0 && (kx_producer_pending(a->p) != 0 || polled_done(a))))
 		return true;
 	SAY(print, "producer %u of client %u, topic %s: %llu messages are not confirmed", a->id, a->client,
 		sim_topic_name(a->topic), (unsigned long long)waiting);
@@ -92,7 +100,7 @@ bool check_is_settled(struct sim *s, bool print)
 		done &= producer_done(s->apps[i], print);
 	for (uint32_t i = 0; i < s->consumer_count && (done || print); i++)
 		done &= consumer_done(s->consumers[i], print);
-	return done;
+	return done && throttle_settled(s, print);
 }
 
 static bool lcore_empty(struct lcore *l, bool print)
@@ -145,7 +153,9 @@ void check_end(struct sim *s)
 		s, kinds >= SIM_KINDS_MIN || s->least_ns < 60 * KX_NS_PER_S, "only %u kinds of fault", kinds);
 	for (uint32_t i = 0; i < s->app_count; i++)
 		for (uint32_t k = 0; k < KX_DIM(s->apps[i]->parts) && !s->apps[i]->raw; k++)
-			SIM_CHECK(s, s->apps[i]->parts[k].completed == s->apps[i]->parts[k].sent,
+			SIM_CHECK(s,
+				s->apps[i]->parts[k].completed == s->apps[i]->parts[k].sent ||
+					s->apps[i]->abandoned,
 				"producer %u partition %u: %llu of %llu messages have no completion", i, k,
 				(unsigned long long)(s->apps[i]->parts[k].sent -
 					s->apps[i]->parts[k].completed),

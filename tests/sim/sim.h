@@ -24,6 +24,7 @@
 
 #include "kx_broker.h"
 #include "kx_client.h"
+#include "flow.h"
 
 #define SIM_LCORES     3
 #define SIM_CLIENTS    6
@@ -81,7 +82,10 @@ struct sim;
 	X(LIAR, "liar")                                                                                      \
 	X(WRONG_KEY, "wrong_key")                                                                            \
 	X(STOLEN_TICKET, "stolen_ticket")                                                                    \
-	X(ROTATION, "key_rotation")
+	X(ROTATION, "key_rotation")                                                                          \
+	X(PATH_SHRINKS, "path_shrinks")                                                                      \
+	X(PATH_GROWS, "path_grows")
+#define SIM_FAULT_PICKED SIM_PATH_SHRINKS /* those before it are faults.c's; paths change by paths.c */
 enum sim_fault {
 #define SIM_FAULT_ENUM(id, name) SIM_##id,
 	SIM_FAULT_LIST(SIM_FAULT_ENUM)
@@ -98,6 +102,7 @@ struct sim_coverage {
 	uint64_t fault[SIM_FAULT_COUNT];
 	uint64_t event[32], result[32]; /* of the client library */
 	uint64_t blocked[8];
+	uint64_t reached[SIM_REACHED_COUNT];
 };
 /* Print the table; @return how many of what must occur did not */
 int coverage_print(const struct sim_coverage *c, FILE *out);
@@ -118,6 +123,7 @@ enum sim_event {
 	EV_ROTATE,
 	EV_CLIENT_UP, /* a: client */
 	EV_GIVE_UP,   /* a: client, b: incarnation: it was refused, and is started anew */
+	EV_PATH,
 	EV_PHASE
 };
 struct event {
@@ -143,6 +149,7 @@ struct link {
 	uint32_t held; /* flight that waits for a successor, KX_NONE */
 	uint64_t held_no;
 	uint32_t mtu;	     /* largest KXP frame that gets through */
+	uint32_t path_bytes; /* likewise, without any fault */
 	uint64_t ns_per_kib; /* 0: no limit */
 	uint64_t busy_ns;    /* the line is taken until then */
 };
@@ -193,6 +200,7 @@ struct broker {
 	struct lcore lcores[SIM_LCORES];
 	uint64_t clock_ns; /* local time is now + this */
 	uint32_t turn_ns;
+	uint32_t datagram_bytes; /* its ports take */
 	enum kx_deliver_path deliver_path;
 	uint32_t slice_min_bytes, cut_min_bytes;
 	bool may_slice, may_forward;
@@ -213,6 +221,7 @@ struct app_producer {
 	uint32_t id, client, topic;
 	struct kx_producer *p; /* NULL: closed */
 	bool ready, failed, raw, auto_key;
+	bool polled, abandoned; /* closed with completions that were never taken */
 	uint64_t failed_at_ns;
 	struct app_part parts[20];
 	uint64_t ok, not_ok;
@@ -230,7 +239,9 @@ struct app_consumer {
 	int32_t partition;
 	struct kx_consumer *c;
 	bool ready, failed, polled, started[20];
-	uint64_t start;
+	bool drain, manual, paused[20];
+	uint64_t from[20];  /* offset asked for */
+	uint64_t acked[20]; /* manual: done with everything below */
 	uint32_t boot[20];
 	uint64_t next[20];	 /* expected offset */
 	uint64_t open_first[20]; /* first offset when it was opened */
@@ -244,6 +255,11 @@ struct app_consumer {
 struct who {
 	uint32_t principal, generation; /* of its key */
 	uint64_t id;			/* producer it goes on as */
+};
+
+struct throttle {
+	uint32_t cause, told; /* enum kx_blocked; bit: cause that a receipt named */
+	uint64_t since_ns;
 };
 
 #define SIM_PROC_PRODUCERS 3
@@ -268,7 +284,10 @@ struct client {
 	struct app_producer *producers[SIM_PROC_PRODUCERS];
 	struct app_consumer *consumers[SIM_PROC_CONSUMERS];
 	uint64_t drops_seen[KX_DROP_COUNT];
-	uint32_t busy;	     /* messages an action sends */
+	uint32_t busy; /* messages an action sends */
+	uint32_t datagram_bytes;
+	uint32_t shorts; /* times that it had no buffer */
+	struct throttle throttle[SIM_LCORES];
 	uint32_t idle_turns; /* asked for at once, and nothing was done */
 	uint64_t foreign;    /* frames of this turn that nobody may accept */
 };
@@ -366,6 +385,8 @@ struct sim {
 	struct identity *identity;
 	struct seal *seal;
 	struct takeover *takeover;
+	uint32_t features; /* enum sim_feature */
+	struct flow *flow;
 	struct sim_coverage coverage;
 };
 
@@ -502,6 +523,9 @@ void wire_init(struct sim *s);
 void wire_free(struct sim *s);
 void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint32_t bytes, bool to_raw);
 void wire_from_client(struct sim *s, const struct client *c, const uint8_t *data, uint32_t bytes);
+/* The same when they get there: what the other side knows now. */
+void wire_client_took(struct sim *s, struct client *k, const uint8_t *data, uint32_t bytes, uint32_t lcore);
+void wire_broker_took(struct sim *s, const uint8_t *data, uint32_t bytes);
 uint32_t wire_epoch(struct sim *s, uint64_t producer_id); /* highest in an ACCEPT that left */
 
 #endif

@@ -7,7 +7,8 @@
 
 struct wsub {
 	uint32_t sub_id, partition;
-	uint64_t limit_bytes, sent_bytes, end_offset, next_offset;
+	uint64_t limit_bytes, sent_bytes, end_offset, next_offset; /* as the broker knows them */
+	uint64_t told_bytes, told_offset, done_offset;		   /* as the client has said */
 	bool started, trimmed;
 };
 struct wconn {
@@ -16,8 +17,14 @@ struct wconn {
 	uint64_t next_pkt[2], floor[2];
 	uint64_t limit_pkt, limit_bytes,
 		used_bytes; /* granted by the broker; sent for the first time by the client */
-	uint32_t beyond;    /* frames that a probe allows beyond limit_pkt */
-	bool raw;
+	/* the same as the client knows it: of what it has taken */
+	uint64_t known_pkt, known_bytes;
+	uint32_t probes;  /* it said that data wait; two allow one frame beyond known_pkt */
+	uint32_t shorts;  /* of its client then: a probe counts without a buffer, too */
+	uint32_t probed;  /* largest probe of the path that was answered */
+	uint32_t proven;  /* largest that the client said to know */
+	uint32_t client;  /* its index, KX_NONE before it has sent anything */
+	bool raw, opaque; /* opaque: its frames cannot be read where they arrive */
 	uint64_t seq_end[SIM_PARTS];
 	struct wsub *subs;
 };
@@ -86,9 +93,15 @@ static void accepted(struct lcore *l, const struct kx_accept *a, bool raw)
 		.producer_id = a->producer_id,
 		.producer_epoch = a->producer_epoch,
 		.next_pkt = {1, 1},
+		.client = KX_NONE,
 		.raw = raw,
 		.limit_pkt = a->limit_pkt,
-		.limit_bytes = a->limit_bytes};
+		.limit_bytes = a->limit_bytes,
+		.known_pkt = a->limit_pkt,
+		.known_bytes = a->limit_bytes,
+		.probed = KX_DATAGRAM_DEFAULT_V4,
+		.proven = KX_DATAGRAM_DEFAULT_V4,
+		.opaque = a->protect != KX_PROTECT_PLAIN};
 	identity_accepted(s, a, raw);
 	if (kx_map_put(&w->conn_map, c->conn_id, w->count) != 0)
 		sim_fail(s, "too many connections");
@@ -110,7 +123,7 @@ static void numbers(struct sim *s, struct wconn *c, const struct kx_frame_hdr *h
 
 /* ---- from the broker */
 
-static void receipt(struct sim *s, struct wconn *c, const struct kx_receipt *r, bool to_raw)
+static void receipt(struct sim *s, struct wconn *c, const struct kx_receipt *r, uint32_t lcore, bool to_raw)
 {
 	SIM_CHECK(s, r->limit_pkt >= c->limit_pkt && r->limit_bytes >= c->limit_bytes,
 		"credit fell: %llu/%llu to %llu/%llu", (unsigned long long)c->limit_pkt,
@@ -120,6 +133,13 @@ static void receipt(struct sim *s, struct wconn *c, const struct kx_receipt *r, 
 		"packet %llu is acknowledged and was never sent", (unsigned long long)r->largest_pkt);
 	c->limit_pkt = r->limit_pkt;
 	c->limit_bytes = r->limit_bytes;
+	if (c->opaque) {
+		c->known_pkt = r->limit_pkt;
+		c->known_bytes = r->limit_bytes;
+		if (c->client != KX_NONE)
+			throttle_took(&s->clients[c->client], lcore, r->blocked);
+	}
+	quota_told(s, c->conn_id, r);
 	s->coverage.blocked[r->blocked & 7]++;
 }
 
@@ -223,6 +243,22 @@ static void deliver(struct sim *s, struct wconn *c, const struct kx_frame_view *
 	}
 }
 
+static void from_broker_size(struct sim *s, struct wconn *c, const struct kx_frame_view *v, uint32_t bytes)
+{
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
+
+	if (v->hdr->type == KX_MTU_PROBED) {
+		c->probed = KX_MAX(c->probed, (uint32_t)((const struct kx_mtu *)v->body)->size);
+		return;
+	}
+	SIM_CHECK(s, c->raw || bytes <= c->proven, "%s of %u bytes, the client knows %u to pass",
+		kx_frame_type_name(v->hdr->type), bytes, c->proven);
+	s->coverage.reached[REACHED_JUMBO_OUT] += bytes > 8000;
+	if (v->hdr->type == KX_DELIVER_FRAG && f->frag_offset == 0)
+		s->coverage.reached[REACHED_SPLIT_OUT] +=
+			((const struct kx_batch_hdr *)(f + 1))->record_count > 1;
+}
+
 /* A raw peer says what it likes, and nobody looks: only what does not depend on it is checked. */
 void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint32_t bytes, bool to_raw)
 {
@@ -239,8 +275,10 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 	SIM_CHECK(s, drop == KX_DROP_NONE, "lcore %u sent a %s that is bad: %s", l->index,
 		kx_frame_type_name(data[1]), kx_drop_key(drop));
 	s->coverage.to_client[v.hdr->type]++;
-	if (v.hdr->type == KX_ACCEPT)
+	if (v.hdr->type == KX_ACCEPT) {
 		accepted(l, (const struct kx_accept *)v.body, to_raw);
+		quota_accepted(s, l, (const struct kx_accept *)v.body);
+	}
 	if (v.hdr->pkt_no == 0)
 		return;
 	identity_sent(s, &v);
@@ -251,9 +289,10 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 	SIM_CHECK(s, c->raw == to_raw || v.hdr->type == KX_PATH_CHALLENGE,
 		"%s of a session is sent to an address that is not its client's",
 		kx_frame_type_name(v.hdr->type));
+	from_broker_size(s, c, &v, bytes);
 	r = (const struct kx_receipt *)v.body;
 	if (v.hdr->type == KX_RX_ACK || v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_HEARTBEAT)
-		receipt(s, c, r, to_raw);
+		receipt(s, c, r, l->index, to_raw);
 	if (v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_DELIVER || v.hdr->type == KX_DELIVER_FRAG)
 		check_ingest(l);
 	for (uint32_t i = 0; v.hdr->type == KX_COMMIT_ACK && i < r->entry_count; i++)
@@ -272,11 +311,13 @@ static void subscribe(struct wconn *c, const struct kx_subscribe *b)
 		c->sub_size = KX_MAX(16u, 2 * c->sub_size);
 		c->subs = realloc(c->subs, c->sub_size * sizeof(*c->subs));
 	}
-	c->subs[c->sub_count++] =
-		(struct wsub){.sub_id = b->sub_id, .partition = b->partition, .limit_bytes = b->limit_bytes};
+	c->subs[c->sub_count++] = (struct wsub){.sub_id = b->sub_id,
+		.partition = b->partition,
+		.limit_bytes = b->limit_bytes,
+		.told_bytes = b->limit_bytes};
 }
 
-static void credit(struct sim *s, struct wconn *c, const struct kx_receipt *r)
+static void credit(struct sim *s, const struct client *k, struct wconn *c, const struct kx_receipt *r)
 {
 	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(r + 1);
 
@@ -285,46 +326,73 @@ static void credit(struct sim *s, struct wconn *c, const struct kx_receipt *r)
 
 		if (w == NULL)
 			continue;
-		SIM_CHECK(s, e[i].limit_bytes >= w->limit_bytes && e[i].next_offset >= w->next_offset,
+		SIM_CHECK(s,
+			e[i].limit_bytes >= w->told_bytes && e[i].next_offset >= w->told_offset &&
+				e[i].done_offset >= w->done_offset,
 			"CREDIT of subscription %u fell", e[i].sub_id);
-		w->limit_bytes = e[i].limit_bytes;
-		w->next_offset = e[i].next_offset;
+		control_done(k, w->partition, e[i].done_offset);
+		w->told_bytes = e[i].limit_bytes;
+		w->told_offset = e[i].next_offset;
+		w->done_offset = e[i].done_offset;
+		if (c->opaque) {
+			w->limit_bytes = w->told_bytes;
+			w->next_offset = w->told_offset;
+		}
 	}
 }
 
 /* First sendings stay below both limits; a probe allows one frame more. */
-static void produced(struct sim *s, struct wconn *c, uint64_t pkt_no, uint32_t partition, uint64_t seq,
-	uint64_t end, uint32_t bytes)
+static void produced(struct sim *s, const struct client *k, struct wconn *c, uint64_t pkt_no,
+	uint32_t partition, uint64_t seq, uint64_t end, uint32_t bytes)
 {
 	if (partition >= SIM_PARTS || seq < c->seq_end[partition])
 		return;
 	c->seq_end[partition] = end;
 	c->used_bytes += bytes;
-	SIM_CHECK(s, c->used_bytes <= c->limit_bytes, "the client sent %llu bytes, %llu are granted",
-		(unsigned long long)c->used_bytes, (unsigned long long)c->limit_bytes);
-	if (pkt_no < c->limit_pkt)
-		return;
-	SIM_CHECK(s, c->beyond > 0,
-		"packet %llu is beyond the limit of %llu (partition %u, sequence %llu, %u bytes)",
-		(unsigned long long)pkt_no, (unsigned long long)c->limit_pkt, partition,
+	SIM_CHECK(s, c->used_bytes <= c->known_bytes, "the client sent %llu bytes, %llu are granted",
+		(unsigned long long)c->used_bytes, (unsigned long long)c->known_bytes);
+	SIM_CHECK(s, pkt_no < c->known_pkt || c->probes + k->shorts - c->shorts >= 2,
+		"packet %llu is beyond the limit of %llu after %u probes (partition %u, sequence %llu, %u "
+		"bytes)",
+		(unsigned long long)pkt_no, (unsigned long long)c->known_pkt, c->probes, partition,
 		(unsigned long long)seq, bytes);
-	c->beyond--;
+	c->probes = 0;
+	c->shorts = k->shorts;
 }
 
-static void produce(struct sim *s, struct wconn *c, const struct kx_frame_view *v)
+/* No frame is larger than what a probe was answered for. */
+static void from_client_size(struct sim *s, struct wconn *c, const struct kx_frame_view *v, uint32_t bytes)
+{
+	const struct kx_frag *f = (const struct kx_frag *)v->body;
+
+	if (v->hdr->type == KX_MTU_PROBE) {
+		c->proven = KX_MAX(c->proven, (uint32_t)((const struct kx_mtu *)v->body)->proven_bytes);
+		SIM_CHECK(s, c->proven <= c->probed, "the client knows %u bytes to pass, %u were answered",
+			c->proven, c->probed);
+		return;
+	}
+	SIM_CHECK(s, bytes <= c->probed, "%s of %u bytes, probes were answered up to %u",
+		kx_frame_type_name(v->hdr->type), bytes, c->probed);
+	s->coverage.reached[REACHED_JUMBO_IN] += bytes > 8000;
+	if (v->hdr->type == KX_PRODUCE_FRAG && f->frag_offset == 0)
+		s->coverage.reached[REACHED_SPLIT_IN] +=
+			((const struct kx_batch_hdr *)(f + 1))->record_count > 1;
+}
+
+static void produce(struct sim *s, const struct client *k, struct wconn *c, const struct kx_frame_view *v)
 {
 	const uint8_t *at = v->body;
 
 	if (v->hdr->type == KX_PRODUCE_FRAG) {
 		const struct kx_frag *f = (const struct kx_frag *)v->body;
 
-		produced(s, c, v->hdr->pkt_no, f->partition, f->first, f->first + 1, f->batch_bytes);
+		produced(s, k, c, v->hdr->pkt_no, f->partition, f->first, f->first + 1, f->batch_bytes);
 		return;
 	}
 	for (uint32_t i = 0; i < v->batch_count; i++) {
 		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)at;
 
-		produced(s, c, v->hdr->pkt_no, b->partition, b->first_seq, b->first_seq + b->record_count,
+		produced(s, k, c, v->hdr->pkt_no, b->partition, b->first_seq, b->first_seq + b->record_count,
 			b->batch_bytes);
 		at += b->batch_bytes;
 	}
@@ -353,10 +421,66 @@ void wire_from_client(struct sim *s, const struct client *k, const uint8_t *data
 	if (v.hdr->type == KX_SUBSCRIBE)
 		subscribe(c, (const struct kx_subscribe *)v.body);
 	else if (v.hdr->type == KX_CREDIT)
-		credit(s, c, (const struct kx_receipt *)v.body);
-	if (v.hdr->type == KX_HEARTBEAT ||
-		k->no_buffer != 0) /* there may have been no buffer for the probe */
-		c->beyond = 1;
+		credit(s, k, c, (const struct kx_receipt *)v.body);
+	c->client = k->index;
+	c->probes += v.hdr->type == KX_HEARTBEAT && (v.hdr->flags & KX_FLAG_MORE);
+	from_client_size(s, c, &v, bytes);
 	if (v.hdr->type == KX_PRODUCE || v.hdr->type == KX_PRODUCE_FRAG)
-		produce(s, c, &v);
+		produce(s, k, c, &v);
+}
+
+/* ---- where they arrive */
+
+/* The session of a frame that can be read here; NULL: there is none, or the frame says nothing of credit. */
+static struct wconn *arrived(
+	struct sim *s, const uint8_t *data, uint32_t bytes, enum kx_side from, struct kx_frame_view *v)
+{
+	const struct kx_frame_hdr *h = (const struct kx_frame_hdr *)data;
+
+	if (bytes < sizeof(*h))
+		return NULL;
+	if (kx_unlikely(kx_frame_protected(data, bytes)))
+		return NULL;
+	return kx_frame_check(data, bytes, from, v) == KX_DROP_NONE ? conn_of(s, h->conn_id) : NULL;
+}
+
+void wire_client_took(struct sim *s, struct client *k, const uint8_t *data, uint32_t bytes, uint32_t lcore)
+{
+	const struct kx_receipt *r;
+	struct kx_frame_view v;
+	struct wconn *c;
+
+	if (bytes < 2 || (data[1] != KX_RX_ACK && data[1] != KX_COMMIT_ACK && data[1] != KX_HEARTBEAT))
+		return;
+	c = arrived(s, data, bytes, KX_FROM_BROKER, &v);
+	if (c == NULL)
+		return;
+	r = (const struct kx_receipt *)v.body;
+	c->known_pkt = KX_MAX(c->known_pkt, r->limit_pkt);
+	c->known_bytes = KX_MAX(c->known_bytes, r->limit_bytes);
+	throttle_took(k, lcore, r->blocked);
+}
+
+void wire_broker_took(struct sim *s, const uint8_t *data, uint32_t bytes)
+{
+	const struct kx_credit_entry *e;
+	const struct kx_receipt *r;
+	struct kx_frame_view v;
+	struct wconn *c;
+
+	if (bytes < 2 || data[1] != KX_CREDIT)
+		return;
+	c = arrived(s, data, bytes, KX_FROM_CLIENT, &v);
+	if (c == NULL || c->raw)
+		return;
+	r = (const struct kx_receipt *)v.body;
+	e = (const struct kx_credit_entry *)(r + 1);
+	for (uint32_t i = 0; i < r->entry_count; i++) {
+		struct wsub *w = sub_of(c, e[i].sub_id);
+
+		if (w == NULL)
+			continue;
+		w->limit_bytes = KX_MAX(w->limit_bytes, e[i].limit_bytes);
+		w->next_offset = KX_MAX(w->next_offset, e[i].next_offset);
+	}
 }

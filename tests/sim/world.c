@@ -191,6 +191,9 @@ static void run_event(struct sim *s, const struct event *e)
 			sim_at(s, s->now_ns + pick(s, KX_NS_PER_S), EV_CLIENT_UP, e->a, 0);
 		}
 		break;
+	case EV_PATH:
+		paths_change(s);
+		break;
 	case EV_PHASE:
 		phase(s);
 		break;
@@ -207,12 +210,15 @@ static void begin(struct sim *s, uint64_t seconds)
 	s->chaos_end_ns = s->begin_ns + s->least_ns - s->least_ns / 8;
 	s->end_ns = s->begin_ns + s->least_ns;
 	s->app_gap_ns = pick_in(s, 20, 80) * SIM_MS;
+	flow_init(s);
 	identity_init(s);
 	wire_init(s);
 	check_init(s);
 	net_init(s);
+	paths_init(s);
 	broker_init(s);
 	load_init(s);
+	paths_begin(s);
 	raw_init(s);
 	faults_init(s);
 	broker_up(s);
@@ -248,6 +254,7 @@ void sim_free(struct sim *s)
 	wire_free(s);
 	raw_free(s);
 	identity_free(s);
+	flow_free(s);
 	free(s->heap);
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		for (uint32_t k = 0; k < KX_DIM(s->apps[i]->parts); k++)
