@@ -48,6 +48,7 @@ static void set_off(struct kx_cc *cc)
 static void start_round(struct kx_cc *cc, uint64_t now_ns)
 {
 	cc->limited = false;
+	cc->round_acked = 0;
 	cc->round_ns = now_ns;
 	cc->round_min_ns = UINT64_MAX;
 }
@@ -172,13 +173,22 @@ static void follow(struct kx_cc *cc)
 	cc->window_pkts = clamp_window(next);
 }
 
+static bool round_is_over(const struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
+{
+	if (now_ns - cc->round_ns < KX_MAX(srtt_ns, ROUND_MIN_NS))
+		return false;
+	/* which packets receipts name, and so whether there are samples, is chance: at the start two windows
+	 * that came through without one are a round trip as well */
+	return cc->round_min_ns != UINT64_MAX || (cc->start && cc->round_acked >= 2 * cc->window_pkts);
+}
+
 /* Once a round trip. */
 static void round_over(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 {
-	if (cc->round_min_ns == UINT64_MAX || now_ns - cc->round_ns < KX_MAX(srtt_ns, ROUND_MIN_NS))
+	if (!round_is_over(cc, srtt_ns, now_ns))
 		return;
 	if (cc->start) {
-		if (cc->limited && cc->round_min_ns <= cc->high_ns)
+		if (cc->limited && (cc->round_min_ns == UINT64_MAX || cc->round_min_ns <= cc->high_ns))
 			cc->window_pkts = clamp_window(2 * (uint64_t)cc->window_pkts);
 	} else {
 		follow(cc);
@@ -198,6 +208,7 @@ void kx_cc_acked_slow(struct kx_cc *cc, uint32_t pkts, uint64_t rtt_ns, uint64_t
 	losses_seen(cc, srtt_ns != 0 ? srtt_ns : SRTT_GUESS_NS, now_ns);
 	if (!cc->on)
 		return;
+	cc->round_acked += pkts;
 	if (rtt_ns != 0)
 		cc->round_min_ns = KX_MIN(cc->round_min_ns, rtt_ns);
 	round_over(cc, srtt_ns, now_ns);

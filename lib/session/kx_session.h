@@ -460,7 +460,8 @@ static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint
  * they leave in portions of an eighth of a round trip. It comes on when round trips stay longer than the
  * shortest by twice the noise, and by half of it, for KX_CC_PERSIST_NS, or more than an eighth of
  * the packets are lost: independent losses of a few per cent are none of its business. A session begins with
- * it on, the window doubling with each round trip in which it was used up and no queue was seen.
+ * it on, the window doubling with each round trip in which it was used up and no queue was seen; two
+ * windows that arrived are one, when no receipt could be timed.
  *
  * The window follows from the shortest round trip in the last one, less the noise:
  * w = (w + w * shortest / rtt + 16 + w / 16) / 2, so that each sender keeps about 16 packets waiting in the
@@ -488,7 +489,8 @@ struct kx_cc {
 	uint64_t epoch_ns, loss_ns;
 	uint64_t over_ns; /**< all samples since were high; 0: the last was not */
 	uint64_t round_ns, round_min_ns;
-	uint64_t used_ns; /**< when the window was used up last */
+	uint64_t round_acked; /**< packets that arrived in this round */
+	uint64_t used_ns;     /**< when the window was used up last */
 	uint64_t pace_ns;
 };
 void kx_cc_init(struct kx_cc *cc, uint64_t now_ns);
