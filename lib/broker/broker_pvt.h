@@ -424,12 +424,16 @@ static inline void credit_used(struct session *s, uint64_t bytes)
 	for (uint32_t i = 0; i < s->block_count; i++)
 		s->blocks[i]->reserved_bytes -= bytes;
 }
-/* What was charged was not stored after all, and will come again uncharged. */
 /* A batch of so many bytes finds no room although there is credit for it: that is told, and when it is over.
  */
 void credit_refused(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why);
+/* What was charged was not stored after all, and will come again uncharged. */
 void credit_refund(struct session *s, uint64_t bytes);
+/* A batch beyond the credit. When it is its turn: the client has counted less than we have (what is refused
+ * is charged each time it comes, for nobody knows whether it came before) and does not know that it waits. It
+ * gets what one that asks gets. */
+void credit_exceeded(struct kx_broker *b, struct session *s, bool turn);
 void credit_extend(struct kx_broker *b, struct session *s);
 void credit_release(struct kx_broker *b, struct session *s);
 unsigned int credit_poll(struct kx_broker *b);

@@ -302,6 +302,12 @@ static void extend_bytes(struct kx_broker *b, struct session *s)
 	s->limit_bytes += more;
 }
 
+void credit_exceeded(struct kx_broker *b, struct session *s, bool turn)
+{
+	s->asks |= turn;
+	ack_due(b, s, true);
+}
+
 void credit_refused(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why)
 {

@@ -311,6 +311,7 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	if (principal_has_all_it_may(b, s) && !(turn && make_place(b, NULL, s->principal)))
 		return NULL;
 	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
+		credit_exceeded(b, s, turn);
 		*drop = KX_DROP_CREDIT_EXCEEDED;
 		return NULL;
 	}

@@ -393,7 +393,7 @@ static enum kx_drop take_batch(struct kx_broker *b, struct session *s, struct kx
 		return KX_DROP_SEQ_DUPLICATE;
 	}
 	if (kx_unlikely(s->used_bytes + batch->batch_bytes > s->limit_bytes)) {
-		ack_due(b, s, true);
+		credit_exceeded(b, s, batch->first_seq == st->next_seq);
 		return KX_DROP_CREDIT_EXCEEDED;
 	}
 	if (kx_unlikely(!quota_admits(b, s, p, batch->batch_bytes))) {

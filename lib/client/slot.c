@@ -121,7 +121,6 @@ void kxc_part_head_alone(struct part *part)
 		struct slot *s = &p->slots[i];
 
 		s->state = SLOT_QUEUED;
-		s->counted = false; /* the broker has charged what it refused, and does so when it takes it */
 		if (s->large != NONE)
 			p->larges[s->large].sent_parts = p->larges[s->large].again = 0;
 	}

@@ -388,6 +388,35 @@ static void test_credit_that_rests_keeps_nobody_out(void **state)
 	rig_free(r);
 }
 
+/* A client may have counted less than we have: what was refused is charged again when it comes again. It
+ * knows nothing of that and does not ask; its frame does, as long as there is room. */
+static void test_a_frame_beyond_the_credit_asks(void **state)
+{
+	struct rig *r = rig_new(large_ini, 0, 1);
+	struct rig_session s[6];
+	enum kx_drop drop = KX_DROP_NONE;
+
+	(void)state;
+	connect_all(r, s, 6);
+	for (unsigned int i = 0; i < 6; i++)
+		for (uint64_t k = 0; k < 4; k++) {
+			assert_int_equal(rig_produce(&s[i], 0, 0, k, 1, 0), KX_DROP_NONE);
+			rig_turn(r, 1000);
+		}
+	for (int i = 0; i < 5000 && drop != KX_DROP_CREDIT_EXCEEDED; i++) {
+		assert_int_equal(rig_produce(&s[5], 0, 9, 0, 20, 0), KX_DROP_PARTITION_UNKNOWN);
+		rig_turn(r, 1000);
+		rig_forget(r);
+		drop = rig_produce(&s[5], 0, 0, 5 + (uint64_t)i, 1, 0); /* held while there is credit */
+	}
+	assert_int_equal(drop, KX_DROP_CREDIT_EXCEEDED);
+	rig_turn(r, 1000);
+	assert_int_equal(rig_produce(&s[5], 0, 0, 4, 1, 0), KX_DROP_CREDIT_EXCEEDED); /* in turn: it asks */
+	rig_turn(r, 1000);
+	assert_int_equal(rig_produce(&s[5], 0, 0, 4, 1, 0), KX_DROP_NONE);
+	rig_free(r);
+}
+
 /* Two data lcores with one struct of meters, two clients on each that send all they may for 20 s: the topic's
  * rate within 1 %, of all together, and nothing is dropped. */
 static void test_a_quota_of_two_lcores(void **state)
@@ -502,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_log_stops_the_limit_in_the_same_burst),
 		cmocka_unit_test(test_a_hostile_producer_harms_itself),
 		cmocka_unit_test(test_a_quota_is_kept),
+		cmocka_unit_test(test_a_frame_beyond_the_credit_asks),
 		cmocka_unit_test(test_a_quota_of_two_lcores),
 		cmocka_unit_test(test_lost_receipts_and_a_blocked_producer),
 		cmocka_unit_test(test_credit_that_rests_keeps_nobody_out),
