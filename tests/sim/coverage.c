@@ -33,16 +33,13 @@ static const struct left_out broker_left_out[] = {
 
 static const struct left_out client_left_out[] = {
 	{KX_DROP_ETH_SHORT, KX_DROP_HANDOVER_FULL, "not of a client's transport here"},
-	{KX_DROP_FRAME_EXTENSION, KX_DROP_BATCH_SHORT,
-		"behind the check value or the tag: a broker that lies"},
-	{KX_DROP_BATCH_FORMAT, KX_DROP_BATCH_FORMAT, "the same"},
-	{KX_DROP_BATCH_COUNT, KX_DROP_BATCH_RECORD, "behind the batch's CRC: a broker that lies"},
-	{KX_DROP_HELLO_UNPADDED, KX_DROP_CONN_PATH,
-		"a broker's; what is of no session is counted as unknown"},
+	{KX_DROP_HELLO_UNPADDED, KX_DROP_COOKIE_BAD, "a broker's"},
+	{KX_DROP_SETUP_BUDGET, KX_DROP_CONN_PATH, "a broker's; frames of no session are counted as unknown"},
 	{KX_DROP_PATH_TOKEN, KX_DROP_PATH_TOKEN, "a broker's"},
-	{KX_DROP_PKT_WINDOW, KX_DROP_PKT_WINDOW, "a broker that lies: no number is ahead of the window"},
 	{KX_DROP_REQUEST_BUDGET, KX_DROP_BATCH_TOO_LARGE, "a broker's"},
-	{KX_DROP_FRAG_BAD, KX_DROP_TX_NO_NEIGHBOUR, "a broker's, or a broker that lies"},
+	{KX_DROP_FRAG_BAD, KX_DROP_FRAG_BAD, "a part of a session's subscription: only a broker that lies"},
+	{KX_DROP_FRAG_LIMIT, KX_DROP_FRAG_STALE, "a broker's"},
+	{KX_DROP_SUBS_FULL, KX_DROP_TX_NO_NEIGHBOUR, "a broker's"},
 };
 
 static bool is_left_out(const struct left_out *list, size_t n, uint32_t what)

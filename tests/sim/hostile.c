@@ -122,6 +122,84 @@ static void forge_one(struct sim *s, const struct kx_addr *from)
 	net_inject(s, from, to, frame, bytes, pick(s, 10 * SIM_MS));
 }
 
+/* A delivery whose batch breaks a rule that its CRC does not. @return its bytes */
+static uint32_t bad_delivery(struct sim *s, uint8_t *frame)
+{
+	uint8_t *body =
+		kx_frame_begin(frame, KX_DELIVER, kx_prng_next(&s->prng) | 1, pick_in(s, 1, 1000), 0, 1);
+	struct kx_batch_hdr *b = (struct kx_batch_hdr *)body;
+	struct kx_batch_writer w;
+	uint32_t bytes;
+
+	kx_batch_begin(&w, body, 512, 0, 1, 1, 0, 0);
+	random_bytes(s, kx_batch_claim(&w, 24), 24);
+	bytes = kx_batch_end(&w);
+	switch (pick(s, 5)) {
+	case 0:
+		b->format = (uint8_t)pick_in(s, 2, 255);
+		break;
+	case 1:
+		b->attrs = 1;
+		break;
+	case 2:
+		b->record_count = (uint16_t)pick_in(s, 2, 65535);
+		break;
+	case 3:
+		((struct kx_record_hdr *)(b + 1))->value_bytes = UINT32_MAX;
+		break;
+	default:
+		b->batch_bytes = bytes + 8 * (uint32_t)pick_in(s, 1, 1000);
+	}
+	if (b->batch_bytes == bytes)
+		b->data_crc = kx_batch_data_crc(b);
+	b->header_crc = kx_batch_header_crc(b);
+	return (uint32_t)sizeof(struct kx_frame_hdr) + bytes;
+}
+
+/* An extension that has no length. */
+static uint32_t bad_extension(struct sim *s, uint8_t *frame)
+{
+	uint32_t bytes =
+		(uint32_t)(sizeof(struct kx_frame_hdr) + sizeof(struct kx_ext) + sizeof(struct kx_pong));
+
+	memset(frame, 0, bytes);
+	kx_frame_begin(frame, KX_PONG, kx_prng_next(&s->prng) | 1, 1, 0, 0);
+	((struct kx_frame_hdr *)frame)->ext_words = sizeof(struct kx_ext) / 8;
+	return bytes;
+}
+
+/* A receipt of a session as it was, under a number that nobody sends for long. */
+static uint32_t far_number(uint8_t *frame, const struct flight *f)
+{
+	struct kx_frame_hdr *h = (struct kx_frame_hdr *)frame;
+
+	memcpy(frame, f->data, f->bytes);
+	h->pkt_no += 1u << 20;
+	h->floor_delta += 1u << 20;
+	return f->bytes;
+}
+
+/* What a broker would not send, to a client. */
+static void forge_to_client(struct sim *s)
+{
+	const struct client *c = &s->clients[pick(s, s->client_count)];
+	const struct flight *f = recorded(s);
+	const struct kx_addr *from = &s->broker.lcores[0].addr, *to = &c->addr;
+	uint8_t frame[2048] KX_ALIGNED(8) = {0};
+	uint32_t bytes;
+
+	if (f != NULL && f->from.ip[14] == 0 && f->to.ip[14] == 1 && f->bytes < sizeof(frame) &&
+		f->data[1] == KX_RX_ACK && !kx_frame_protected(f->data, f->bytes)) {
+		bytes = far_number(frame, f);
+		from = &f->from;
+		to = &f->to;
+	} else {
+		bytes = chance(s, 800) ? bad_delivery(s, frame) : bad_extension(s, frame);
+	}
+	kx_frame_seal(frame, bytes);
+	net_inject(s, from, to, frame, bytes, pick(s, SIM_MS));
+}
+
 void hostile_forge(struct sim *s)
 {
 	struct kx_addr from = net_address(2, (uint32_t)pick(s, SIM_RAWS), (uint16_t)pick_in(s, 30001, 30100));
@@ -130,6 +208,8 @@ void hostile_forge(struct sim *s)
 		fault_hit(s, SIM_FORGE);
 		if (chance(s, 200))
 			forge_path(s, &from);
+		else if (chance(s, 200))
+			forge_to_client(s);
 		else
 			forge_one(s, &from);
 	}
