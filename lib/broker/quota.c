@@ -305,6 +305,7 @@ static uint64_t ahead_of(const struct kx_broker *b, const struct session *s)
 uint64_t quota_window(const struct kx_broker *b, struct session *s)
 {
 	uint64_t unused = s->limit_bytes - s->used_bytes, window, wish;
+	bool known; /* it has written to a limited topic */
 
 	if (kx_likely(b->topic_quotas == NULL))
 		return b->window_bytes;
@@ -319,7 +320,8 @@ uint64_t quota_window(const struct kx_broker *b, struct session *s)
 	window = part_of(b, window);
 	/* it has sent larger ones, or what waits may be larger than what it has */
 	wish = KX_MIN(KX_MAX((uint64_t)s->largest_batch, s->asks ? 2 * unused : 0), b->window_bytes);
-	s->quota_allowed = KX_MAX(s->quota_allowed, s->quota_messages == 0 ? window : KX_MAX(window, wish));
+	known = slower(s->quota_messages_per_s, s->quota_bytes_per_s) != 0;
+	s->quota_allowed = KX_MAX(s->quota_allowed, known ? KX_MAX(window, wish) : window);
 	if (wish <= window || unused >= wish)
 		return window;
 	s->quota_large_ns = b->now_ns + KX_MIN((wish - unused) * (KX_NS_PER_S / AHEAD) / window, LARGE_NS);

@@ -190,6 +190,7 @@ struct sub {
 	uint64_t next_offset;
 	uint64_t want;	       /* start asked for; then unused */
 	uint64_t seek_to;      /* SUB_SEEK: next_offset then */
+	uint64_t ring_old;     /* below this the ring holds what is of a log that is gone */
 	uint64_t begin_offset; /* next_offset when it was subscribed: within a batch, perhaps */
 	uint64_t done_offset;  /* manual_ack: the program is done with everything below */
 	uint64_t sent_end;     /* every offset below was sent once: what is missing is a hole */
@@ -588,6 +589,12 @@ struct sub *kxc_consumer_sub(const struct kx_consumer *c, uint32_t partition);
 
 /* ---- seek.c: the program's say over a subscription */
 /* Callbacks wait: what comes is held. (A polled consumer that is paused is just not polled.) */
+/* Credit that is kept open: at least a frame as large as it may become here, or a batch in it would never
+ * come. */
+static inline uint32_t sub_window(const struct sub *s)
+{
+	return KX_MAX(s->consumer->window, (uint32_t)(s->ch != NULL ? s->ch->mtu.most : 0));
+}
 static inline bool sub_stopped(const struct sub *s)
 {
 	return s->paused && !s->consumer->opts.polled;
@@ -638,6 +645,11 @@ unsigned int kxc_reassembly_missing(
 /* ---- polled.c */
 bool kxc_polled_put(struct sub *s, const struct kx_batch_hdr *b, uint32_t skip);
 void kxc_polled_drop(struct sub *s);
+/* What comes next for the program is of a log that is gone. */
+static inline bool kxc_polled_is_old(const struct sub *s)
+{
+	return s->ring_tail < s->ring_old;
+}
 /* Offset of the next message kx_consumer_poll() gives. */
 uint64_t kxc_polled_position(const struct sub *s);
 

@@ -43,7 +43,7 @@ static void take_opts(struct kx_consumer *c, const struct kx_consumer_opts *opts
 		o->hold_frames = KX_MAX(c->window / 1024, HOLDS_MIN);
 	if (o->polled) {
 		c->window = KX_MAX(c->window, o->large_bytes);
-		c->ring_bytes = (uint32_t)kx_align8(2ull * c->window);
+		c->ring_bytes = (uint32_t)kx_align8(2ull * KX_MAX(c->window, KX_FRAME_MAX_BYTES));
 		c->ring_count = o->partition != KX_PARTITION_ALL ? 1
 			: o->partitions_max != 0		 ? o->partitions_max
 								 : c->client->opts.subscriptions_max;
@@ -393,7 +393,7 @@ static bool subscribe(struct sub *s, uint64_t now_ns)
 		c->sub_gen[i] = c->sub_gen[i] < 0xffff ? c->sub_gen[i] + 1 : 1;
 		s->id = c->sub_gen[i] << 16 | i;
 		s->taken_bytes = 0;
-		s->limit_bytes = s->consumer->window;
+		s->limit_bytes = sub_window(s);
 		s->asks = s->no_place = 0;
 	}
 	if (!kxc_channel_begin(s->ch, KX_SUBSCRIBE, sizeof(struct kx_subscribe), now_ns, &o))
@@ -435,6 +435,7 @@ unsigned int kxc_subs_service(struct channel *ch, uint64_t now_ns)
 static void truncated(struct sub *s, uint64_t to)
 {
 	s->done_offset = KX_MIN(s->done_offset, to);
+	s->ring_old = s->ring_head;
 	kxc_client_event(s->consumer->client,
 		&(struct kx_event){.type = KX_EVENT_OFFSET_TRUNCATED,
 			.consumer = s->consumer,

@@ -4,7 +4,7 @@
 
 void kxc_sub_taken(struct sub *s, uint64_t bytes, uint64_t now_ns)
 {
-	uint32_t window = s->consumer->window;
+	uint32_t window = sub_window(s);
 
 	s->taken_bytes += bytes;
 	/* the first bytes start the clock, an eighth of the window ends the wait */

@@ -546,7 +546,8 @@ struct kx_consumer_opts {
 	int32_t partition;     /**< index, or KX_PARTITION_ALL */
 	uint64_t start_offset; /**< or KX_OFFSET_EARLIEST, KX_OFFSET_NOW: in each partition. An offset that is
 				  gone is told by KX_EVENT_OFFSET_TRIMMED */
-	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096.. */
+	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096..
+				  No less than the largest datagram of the session is used */
 	uint32_t hold_frames;  /**< frames kept while a hole before them is repaired, all partitions, 0: one
 				  for each  KiB of window_bytes, at least 256 */
 	uint32_t hold_bytes;   /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
@@ -555,8 +556,9 @@ struct kx_consumer_opts {
 	uint32_t partitions_max; /**< with KX_PARTITION_ALL and `polled`: most partitions the topic may have,
 				    0: the client's subscriptions_max; more is KX_NO_MEMORY when they are
 				    known */
-	/** No on_batch: kx_consumer_poll() is used. Twice window_bytes (at least twice large_bytes) are
-	 * reserved for each partition by kx_consumer_open(); pages are used when they are written. */
+	/** No on_batch: kx_consumer_poll() is used. Twice window_bytes (at least twice large_bytes, and 127
+	 * KiB) are reserved for each partition by kx_consumer_open(); pages are used when they are written.
+	 */
 	bool polled;
 	bool manual_ack; /**< kx_consumer_ack() says what the program is done with; otherwise what was given
 			    to on_batch, or taken with kx_consumer_poll(), is done */

@@ -362,7 +362,7 @@ static unsigned int send_credit(struct channel *ch, uint64_t now_ns)
 		s = ch->credit_head;
 		ch->credit_head = s->credit_next;
 		s->credit_listed = false;
-		s->limit_bytes = KX_MAX(s->limit_bytes, s->taken_bytes + s->consumer->window);
+		s->limit_bytes = KX_MAX(s->limit_bytes, s->taken_bytes + sub_window(s));
 		e[i] = (struct kx_credit_entry){.sub_id = s->id,
 			.next_offset = s->next_offset,
 			.limit_bytes = s->limit_bytes,

@@ -19,7 +19,7 @@ uint64_t kxc_sub_done(const struct sub *s)
 	if (c->opts.manual_ack)
 		done = s->done_offset;
 	else if (c->opts.polled)
-		done = kxc_polled_position(s);
+		done = kxc_polled_is_old(s) ? s->begin_offset : kxc_polled_position(s);
 	return KX_MIN(done, s->next_offset);
 }
 
@@ -133,8 +133,8 @@ enum kx_result kx_consumer_ack(struct kx_consumer *c, uint32_t partition, uint64
 		return KX_NOT_READY;
 	if (offset > kxc_sub_position(s))
 		return KX_BAD_ARGUMENT;
-	if (offset <= s->done_offset)
-		return KX_OK;
+	if (offset <= s->done_offset || kxc_polled_is_old(s))
+		return KX_OK; /* nothing more, or of a log that is gone */
 	s->done_offset = offset;
 	if (s->state == SUB_ACTIVE) {
 		kxc_credit_due(s, now_ns + CREDIT_WAIT);

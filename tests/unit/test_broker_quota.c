@@ -147,6 +147,34 @@ static void test_new_sessions_gain_nothing(void **state)
 	newcomers(true);
 }
 
+/* A session that writes to many partitions besides: what it is given ahead of the limited topic stays small.
+ */
+static void test_many_partitions_forget_no_quota(void **state)
+{
+	static const char ini[] = "[lcores]\ndata = 1\n"
+				  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+				  "[sessions]\nwindow_bytes = 1M\n"
+				  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				  "[topic slow]\npartitions = 1\nlog_bytes = 1M\nmax_message_bytes = 16K\n"
+				  "bytes_per_s = 100K\n"
+				  "[topic free]\npartitions = 40\nlog_bytes = 1M\nmax_message_bytes = 16K\n";
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+
+	(void)state;
+	assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	s.used_bytes += BATCH_BYTES(1);
+	for (uint32_t p = 1; p <= 40; p++) {
+		rig_turn(r, 1000000);
+		learn(r, &s);
+		rig_forget(r);
+		assert_true(s.limit_bytes - s.used_bytes <= 2048);
+		assert_int_equal(rig_produce(&s, 0, p, 0, 1, 0), KX_DROP_NONE);
+		s.used_bytes += BATCH_BYTES(1);
+	}
+	rig_free(r);
+}
+
 /* A client whose heartbeats say all the time that data wait, against one whose do not. */
 static void test_asking_gains_little(void **state)
 {
@@ -178,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_topics_do_not_throttle_each_other),
 		cmocka_unit_test(test_new_sessions_gain_nothing),
+		cmocka_unit_test(test_many_partitions_forget_no_quota),
 		cmocka_unit_test(test_asking_gains_little),
 	};
 

@@ -444,6 +444,105 @@ static void test_ack_by_itself(void **state)
 	net_free(p.net);
 }
 
+/* What the broker was told of its subscription: the program is done with everything below. */
+static uint64_t told_done(const struct net *net)
+{
+	const struct kx_topic_table *t = kx_broker_topics(net->brokers[0]);
+	uint32_t i = t->partitions[0].subs;
+
+	return i == KX_NONE ? UINT64_MAX : t->subs[i].done_offset;
+}
+
+/* What a program has taken, acknowledged or not taken of a log that is gone says nothing of the next one. */
+static void ack_ends_with_its_log(bool manual)
+{
+	struct pair p = {.net = net_new(pair_ini, 1, 2, 43)};
+	struct reader r = {0};
+	struct kx_polled m;
+
+	reader_open(&p, &r, "one", (struct kx_consumer_opts){.polled = true, .manual_ack = manual});
+	send(&p, 0, 0, 300);
+	net_run(p.net, 50000000);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(kx_consumer_poll(r.c, p.net->now_ns, &m), KX_OK);
+	assert_int_equal(kx_consumer_ack(r.c, 0, 100, p.net->now_ns), manual ? KX_OK : KX_BAD_STATE);
+	net_run(p.net, 50000000);
+	assert_in_range(told_done(p.net), manual ? 100 : 90, 100);
+	net_restart_broker(p.net);
+	for (int i = 0; i < 3000000 && p.seen.events[KX_EVENT_OFFSET_TRUNCATED] == 0; i++)
+		net_turn(p.net);
+	send(&p, 0, 0, 50);
+	net_run(p.net, 200000000);
+	assert_int_equal(kx_consumer_end(r.c, 0), 50);
+	assert_int_equal(told_done(p.net), 0);
+	if (manual)
+		assert_int_equal(
+			kx_consumer_ack(r.c, 0, 80, p.net->now_ns), KX_OK); /* of the old log, still */
+	for (uint64_t i = 100; i < 300; i++) {
+		assert_int_equal(kx_consumer_poll(r.c, p.net->now_ns, &m), KX_OK);
+		assert_int_equal(m.offset, i);
+	}
+	net_run(p.net, 50000000);
+	assert_int_equal(told_done(p.net), 0);
+	for (uint64_t i = 0; i < 50; i++) {
+		assert_int_equal(kx_consumer_poll(r.c, p.net->now_ns, &m), KX_OK);
+		assert_int_equal(m.offset, i);
+	}
+	if (manual)
+		assert_int_equal(kx_consumer_ack(r.c, 0, 50, p.net->now_ns), KX_OK);
+	net_run(p.net, 50000000);
+	assert_in_range(told_done(p.net), 40, 50);
+	net_free(p.net);
+}
+
+static void test_ack_ends_with_its_log(void **state)
+{
+	(void)state;
+	ack_ends_with_its_log(true);
+	ack_ends_with_its_log(false);
+}
+
+static uint64_t most_done; /* in any CREDIT */
+
+static bool see_credit(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	const struct kx_receipt *rec = (const struct kx_receipt *)(h + 1);
+	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(rec + 1);
+
+	(void)net;
+	(void)f;
+	for (uint32_t i = 0; h->type == KX_CREDIT && i < rec->entry_count; i++)
+		most_done = KX_MAX(most_done, e[i].done_offset);
+	return true;
+}
+
+/* What was received and not taken is dropped by a seek: nobody is told that it is done with. */
+static void test_seek_acknowledges_nothing(void **state)
+{
+	struct pair p = {.net = net_new(pair_ini, 1, 2, 44)};
+	struct reader r = {0};
+	struct kx_polled m;
+	uint64_t at = 0;
+
+	(void)state;
+	reader_open(&p, &r, "one",
+		(struct kx_consumer_opts){.window_bytes = 4096, .large_bytes = 4096, .polled = true});
+	send(&p, 0, 0, 300);
+	most_done = 0;
+	p.net->filter = see_credit;
+	for (int round = 0; round < 20; round++) {
+		net_run(p.net, 50000000);
+		for (int i = 0; i < 10; i++, at++) {
+			assert_int_equal(kx_consumer_poll(r.c, p.net->now_ns, &m), KX_OK);
+			assert_int_equal(m.offset, at);
+		}
+		assert_int_equal(kx_consumer_seek(r.c, 0, at, p.net->now_ns), KX_OK);
+		net_run(p.net, 50000000);
+		assert_in_range(most_done, at - 10, at);
+	}
+	net_free(p.net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +558,8 @@ int main(void)
 		cmocka_unit_test(test_pause_in_a_callback_and_a_lost_session),
 		cmocka_unit_test(test_pause_of_a_polled_consumer),
 		cmocka_unit_test(test_ack),
+		cmocka_unit_test(test_ack_ends_with_its_log),
+		cmocka_unit_test(test_seek_acknowledges_nothing),
 		cmocka_unit_test(test_ack_by_itself),
 	};
 

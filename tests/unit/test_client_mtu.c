@@ -467,6 +467,52 @@ static void answers_unasked(void **state)
 	finish(&p);
 }
 
+/* Batches of many messages, each small enough for the topic, none of which is as large as a jumbo batch: they
+ * go in parts when the path shrinks. And a consumer may begin in the middle of one. */
+static void parts_of_many_messages(void **state)
+{
+	static const char ini[] = "[lcores]\ndata = 1\n"
+				  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+				  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				  "[topic one]\npartitions = 1\nlog_bytes = 32M\nmax_message_bytes = 1K\n";
+	struct pair p = {0};
+
+	(void)state;
+	how.ini = ini;
+	open_jumbo(&p, 77, 0);
+	how.ini = NULL;
+	settle_at(&p, MOST, 2000000);
+	stream(&p, 5000);
+	p.net->carries_up = p.net->carries_down = 1400;
+	stream(&p, 5000);
+	for (int i = 0; i < 3000000 && p.seen.messages < sent; i++)
+		net_turn(p.net);
+	assert_int_equal(p.seen.messages, sent);
+	assert_true(largest[KX_PRODUCE_FRAG] > 0 && largest[KX_DELIVER_FRAG] > 0);
+	for (uint64_t at = 5000; at < 5040; at += 7) {
+		p.seen.next[0] = at;
+		p.seen.messages = at;
+		assert_int_equal(kx_consumer_seek(p.consumer, 0, at, p.net->now_ns), KX_OK);
+		for (int i = 0; i < 100000 && p.seen.messages < at + 200; i++)
+			net_turn(p.net);
+		assert_true(p.seen.messages >= at + 200);
+	}
+	finish(&p);
+}
+
+/* A window of less than a frame: what is in a frame comes all the same. */
+static void window_of_less_than_a_frame(void **state)
+{
+	struct pair p = {.window_bytes = 4096};
+
+	(void)state;
+	open_jumbo(&p, 78, 0);
+	settle_at(&p, MOST, 2000000);
+	stream(&p, 5000);
+	assert_true(largest[KX_PRODUCE] > 8000);
+	finish(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +529,8 @@ int main(void)
 		cmocka_unit_test(shrinks_in_all_kinds),
 		cmocka_unit_test(the_transport_refuses),
 		cmocka_unit_test(the_transport_refuses_probes),
+		cmocka_unit_test(parts_of_many_messages),
+		cmocka_unit_test(window_of_less_than_a_frame),
 	};
 	return cmocka_run_group_tests(tests, make_key, forget_key);
 }

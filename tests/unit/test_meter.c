@@ -105,6 +105,24 @@ static void test_savings_are_bounded_and_debt_is_remembered(void **state)
 	assert_true(kx_meter_open(&a, now + 50 * MS));
 }
 
+/* Debt that was settled is paid before the next settling: what was used meanwhile counts at once. */
+static void test_what_is_used_in_debt_counts(void **state)
+{
+	struct kx_meter m;
+	struct kx_meter_tap tap;
+	uint64_t now = KX_NS_PER_S;
+
+	(void)state;
+	kx_meter_init(&m, 10000, 0, now); /* a token is 0.1 ms */
+	kx_meter_tap_init(&tap, &m, now);
+	kx_meter_use(&tap, 1, now);
+	assert_false(kx_meter_open(&tap, now));
+	kx_meter_use(&tap, 100, now);
+	assert_false(kx_meter_open(&tap, now + MS / 5));
+	assert_false(kx_meter_open(&tap, now + 10 * MS));
+	assert_true(kx_meter_open(&tap, now + 11 * MS));
+}
+
 static void test_the_rate_is_measured(void **state)
 {
 	struct kx_meter m;
@@ -126,6 +144,7 @@ int main(void)
 		cmocka_unit_test(test_the_rate_is_kept_in_the_long_run),
 		cmocka_unit_test(test_no_more_than_the_rate_is_lost_to_rounding),
 		cmocka_unit_test(test_savings_are_bounded_and_debt_is_remembered),
+		cmocka_unit_test(test_what_is_used_in_debt_counts),
 		cmocka_unit_test(test_the_rate_is_measured),
 	};
 
