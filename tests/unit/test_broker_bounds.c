@@ -134,6 +134,46 @@ static void messages_that_stand_still_are_given_up(void **state)
 	rig_free(r);
 }
 
+/* All parts of a message are there, and no place on the list of what waits for an earlier sequence: it waits
+ * where it is. Nothing is wrong with it, and nothing is dropped. */
+static void a_whole_message_waits_for_a_place(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	enum kx_drop drop = KX_DROP_NONE;
+	uint64_t seq = 1;
+
+	(void)state;
+	for (int i = 0; i < 10000 && drop != KX_DROP_SEQ_WINDOW; i++) {
+		drop = rig_produce(&s, 0, 0, seq, 1, 0);
+		seq += drop == KX_DROP_NONE;
+		if (drop == KX_DROP_CREDIT_EXCEEDED) {
+			s.flags = KX_FLAG_MORE;
+			beat(&s);
+			s.flags = 0;
+			rig_turn(r, 1000);
+			rig_forget(r);
+		}
+	}
+	assert_int_equal(drop, KX_DROP_SEQ_WINDOW);
+	assert_true(seq > 100);
+	for (uint32_t part = 0; part < 3; part++)
+		assert_int_equal(send_part(&s, seq, part), KX_DROP_NONE);
+	for (int i = 0; i < 100; i++)
+		rig_turn(r, 1000);
+	assert_int_equal(dropped(r, KX_DROP_FRAG_BAD), 0);
+	assert_int_equal(dropped(r, KX_DROP_FRAG_LIMIT) + dropped(r, KX_DROP_FRAG_STALE), 0);
+	assert_int_equal(r->offsets[0].next_offset, 0);
+	assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	for (int i = 0; i < 1000 && r->offsets[0].next_offset <= seq; i++) {
+		rig_turn(r, 1000);
+		rig_forget(r);
+	}
+	assert_int_equal(r->offsets[0].next_offset, seq + 1); /* it was the last of them */
+	assert_int_equal(dropped(r, KX_DROP_FRAG_BAD), 0);
+	rig_free(r);
+}
+
 static void the_oldest_makes_place(void **state)
 {
 	struct rig *r = rig_new(ini, 0, 1);
@@ -336,6 +376,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_that_stand_still_are_given_up),
+		cmocka_unit_test(a_whole_message_waits_for_a_place),
 		cmocka_unit_test(the_oldest_makes_place),
 		cmocka_unit_test(a_message_in_turn_has_the_place_of_one_ahead),
 		cmocka_unit_test(a_full_table_lets_messages_in_turn_in),
