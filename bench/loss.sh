@@ -7,7 +7,8 @@
 # loop, with no loss, 0.1 %, 1 % and 5 % of the frames lost in each direction (the broker's --impair, seeded), ROUNDS (5)
 # times in turn, N (2) measured seconds each. FILE gets, by loss, the medians of: goodput_ratio (messages delivered a second,
 # over those of the run without loss in the same round), and retransmitted_per_lost (frames with data sent again
-# over those lost, both directions together: of all frames with data that were sent, the part that the impairment loses).
+# over those that the broker's --impair counted as lost, both directions together). Frames with data are told by their size:
+# --batch N (17) messages a frame, 13 at least.
 # Exit 1: a target was missed (printed), or a message was lost, repeated, out of order or corrupt; 2: could not run.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -20,7 +21,7 @@ build=$PWD/build
 losses=(0 0.001 0.01 0.05)
 
 usage() {
-  sed -n 's/^# \{0,1\}//; 3,12p' bench/loss.sh >&2
+  sed -n 's/^# \{0,1\}//; 3,13p' bench/loss.sh >&2
   exit 2
 }
 while [ $# -gt 0 ]; do
@@ -37,7 +38,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 [ -n "$json" ] || usage
-[[ $rounds =~ ^[0-9]+$ && $rounds -ge 1 && $batch =~ ^[0-9]+$ ]] || usage
+[[ $rounds =~ ^[0-9]+$ && $rounds -ge 1 && $batch =~ ^[0-9]+$ && $batch -ge 13 && $batch -le 17 ]] || usage
 [[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ && $fraction =~ ^0?\.[0-9]+$ ]] || usage
 json=$(realpath -m "$json")
 : >"$json" || exit 2

@@ -3,6 +3,7 @@
  * Flow control by itself: `name ns` lines, medians.
  *   zero_credit   from the burst that filled a log that blocks to the receipt, handed to the transport, that
  *                 stops the producer: the whole poll in which that happens
+ *   zero_credit_pool  the same, when the pool of all logs is used up before the log is full
  *   quota_use     paying for a batch under a limit
  *   quota_open    asking whether a limit has debt
  */
@@ -127,9 +128,20 @@ static double median(double *v, size_t n)
 	return v[n / 2];
 }
 
-/* Fill the log of a fresh broker. Ns from the end of the burst that filled it to the receipt; < 0: it did not
- * stop. */
-static double fill(const struct kx_broker_config *base, const struct kx_tsc_clock *clock, struct wire *w)
+/* As if other logs had taken all but half of what this one may have. */
+static void use_up_pool(struct kx_broker *b)
+{
+	const struct kx_topic_table *t = kx_broker_topics(b);
+	struct kx_extent_pool *pool = (struct kx_extent_pool *)(uintptr_t)&t->pool;
+
+	while (pool->free > t->partitions[0].log.max_extents / 2)
+		(void)kx_extent_get(pool);
+}
+
+/* Fill the log of a fresh broker, or (`pool`) the memory of all logs. Ns from the end of the burst that
+ * filled it to the receipt; < 0: it did not stop. */
+static double fill(
+	const struct kx_broker_config *base, const struct kx_tsc_clock *clock, struct wire *w, bool pool)
 {
 	struct kx_broker_config config = *base;
 	uint64_t now = KX_NS_PER_S, seq = 0, pkt_no = 1, used = 0;
@@ -143,6 +155,8 @@ static double fill(const struct kx_broker_config *base, const struct kx_tsc_cloc
 	config.transport.ctx = w;
 	if (kx_broker_create(&config, &b) != 0)
 		return -1;
+	if (pool)
+		use_up_pool(b);
 	connect(b, w, now);
 	kx_broker_poll(b, now);
 	w->last.limit_pkt = w->accept.limit_pkt;
@@ -176,7 +190,7 @@ static double fill(const struct kx_broker_config *base, const struct kx_tsc_cloc
 		kx_broker_flushed(b, now);
 		ns = (double)(w->tsc - t) / clock->ticks_per_ns;
 	}
-	if (w->last.blocked != KX_BLOCKED_LOG)
+	if (w->last.blocked != KX_BLOCKED_LOG || (kx_broker_topics(b)->pool.free == 0) != pool)
 		ns = -1;
 	kx_broker_destroy(b);
 	return ns;
@@ -217,7 +231,7 @@ int main(void)
 	struct kx_fence *fence;
 	static struct wire wire;
 	uint8_t *log = NULL;
-	static double ns[ROUNDS];
+	static double ns[2][ROUNDS];
 
 	if (kx_tsc_clock_calibrate(&clock, 200000000) != 0 ||
 		kx_conf_load_memory("micro", ini, strlen(ini), &conf, errs) != 0 ||
@@ -244,15 +258,17 @@ int main(void)
 		.cut_min_bytes = 512,
 		.slice_min_bytes = UINT32_MAX};
 
-	for (int i = 0; i < ROUNDS; i++) {
-		ns[i] = fill(&config, &clock, &wire);
-		if (ns[i] < 0) {
-			fprintf(stderr, "micro_flow: a full log did not stop the producer (%d: %.0f)\n", i,
-				ns[i]);
+	for (int i = 0; i < 2 * ROUNDS; i++) {
+		double took = fill(&config, &clock, &wire, i % 2 != 0);
+
+		if (took < 0) {
+			fprintf(stderr, "micro_flow: a full %s did not stop the producer (%d)\n",
+				i % 2 != 0 ? "pool" : "log", i);
 			return 1;
 		}
+		ns[i % 2][i / 2] = took;
 	}
-	printf("zero_credit %.0f\n", median(ns, ROUNDS));
+	printf("zero_credit %.0f\nzero_credit_pool %.0f\n", median(ns[0], ROUNDS), median(ns[1], ROUNDS));
 	quotas(&clock);
 	kx_producer_ids_destroy(producer_ids);
 	kx_fence_destroy(fence);

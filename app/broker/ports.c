@@ -287,12 +287,18 @@ static void add_impair(const struct app_port *port, struct kx_telemetry_port_sta
 		struct kx_impair_stats s;
 
 		out->impaired_tx |= port->impair[q][KX_IMPAIR_TX] != NULL;
+		if (port->impair[q][KX_IMPAIR_TX] != NULL) {
+			kx_impair_stats(port->impair[q][KX_IMPAIR_TX], &s);
+			out->impair_tx_lost += s.lost;
+			out->impair_tx_lost_large += s.lost_large;
+		}
 		if (port->impair[q][KX_IMPAIR_RX] == NULL)
 			continue;
 		kx_impair_stats(port->impair[q][KX_IMPAIR_RX], &s);
 		out->impair_lost += s.lost;
 		out->impair_duplicated += s.duplicated;
 		out->impair_held += s.held;
+		out->impair_lost_large += s.lost_large;
 	}
 }
 

@@ -32,7 +32,9 @@ struct kx_telemetry_port_stats {
 	uint32_t link_mbit_s; /**< 0: unknown */
 	bool impaired_tx; /**< frames are changed between data lcore and driver: the TX side cannot close */
 	uint64_t impair_lost, impair_duplicated,
-		impair_held; /**< RX impairment, between driver and data lcore */
+		impair_held;			       /**< RX impairment, between driver and data lcore */
+	uint64_t impair_lost_large;		       /**< of impair_lost, frames of 1024 bytes at least */
+	uint64_t impair_tx_lost, impair_tx_lost_large; /**< the same of TX impairment */
 };
 
 /** A port. The table is read-only while telemetry runs. */

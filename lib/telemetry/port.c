@@ -110,6 +110,9 @@ static void add_ledger(struct rte_tel_data *d, const struct tel_port_ledger *l)
 	tel_u64(d, "impair_lost", l->port.impair_lost);
 	tel_u64(d, "impair_duplicated", l->port.impair_duplicated);
 	tel_u64(d, "impair_held", l->port.impair_held);
+	tel_u64(d, "impair_lost_large", l->port.impair_lost_large);
+	tel_u64(d, "impair_tx_lost", l->port.impair_tx_lost);
+	tel_u64(d, "impair_tx_lost_large", l->port.impair_tx_lost_large);
 	tel_u64(d, "arrived", l->arrived);
 	tel_u64(d, "rx_frames", l->rx_frames);
 	tel_u64(d, "tx_frames", l->tx_frames);

@@ -8,6 +8,7 @@
 
 #include "net_rig.h"
 #include "kx_ethdev.h"
+#include "kx_auth.h"
 #include "kx_impair.h"
 
 #define FRAMES	    20000
@@ -147,6 +148,7 @@ static void test_rx_statistics(void **state)
 	near(s.lost, 0.01);
 	near(s.corrupted, 0.02 * 0.99);
 	near(s.duplicated, 0.03 * 0.99);
+	assert_int_equal(s.lost_large, 0); /* no frame here is */
 	near(s.reordered, 0.05 * 0.99);
 	assert_int_equal(s.no_buffer, 0);
 	assert_true(b.damaged >= s.corrupted * 95 / 100);
@@ -229,6 +231,54 @@ static void test_rx_all_duplicated(void **state)
 	assert_int_equal(s.lost, 0);
 	assert_int_equal(s.no_buffer + s.duplicated <= FRAMES, 1);
 	assert_true(s.duplicated > 500);
+}
+
+/* A copy shares no byte with its frame: encrypted frames are opened in place, and the second has to be what
+ * was sent, so that it is known as a repetition, and nothing that was kept of the first changes. */
+static void test_rx_copies_are_whole(void **state)
+{
+	const struct kx_impair_conf conf = {.duplicate = 1, .seed = 6};
+	uint64_t buf[(FRAME_BYTES + KX_TAG_BYTES) / 8 + 2];
+	uint8_t secret[KX_AUTH_SECRET_BYTES] = {7};
+	struct kx_auth_protect client = {0}, broker = {0};
+	struct rte_mbuf *m[2 * BURST];
+	struct kx_frame_view v;
+	struct kx_impair *im;
+	uint32_t bytes = sizeof(struct kx_frame_hdr) + sizeof(struct kx_ping);
+	uint16_t n;
+
+	(void)state;
+	assert_int_equal(kx_auth_protect_create(&client), 0);
+	assert_int_equal(kx_auth_protect_create(&broker), 0);
+	assert_int_equal(kx_auth_protect_init(&client, secret, 5, false, KX_PROTECT_AEAD), 0);
+	assert_int_equal(kx_auth_protect_init(&broker, secret, 5, true, KX_PROTECT_AEAD), 0);
+	memset(buf, 0, sizeof(buf));
+	*(struct kx_ping *)kx_frame_begin((uint8_t *)buf, KX_PING, 5, 1, 0, 0) =
+		(struct kx_ping){.token = 99, .client_time = 77};
+	bytes = kx_auth_protect_seal(&client, (uint8_t *)buf, bytes);
+	assert_int_equal(kx_impair_attach(b.dev.port_id, 0, KX_IMPAIR_RX, &conf, &im), 0);
+	assert_int_equal(rte_ring_enqueue(b.in, rig_mbuf(b.pool, (const uint8_t *)buf, bytes)), 0);
+	n = rte_eth_rx_burst(b.dev.port_id, 0, m, 2 * BURST);
+	assert_int_equal(n, 2);
+	assert_ptr_not_equal(m[0]->buf_addr, m[1]->buf_addr);
+	for (int i = 0; i < 2; i++) {
+		uint8_t *frame = rte_pktmbuf_mtod(m[i], uint8_t *);
+
+		assert_true(RTE_MBUF_DIRECT(m[i]) && rte_mbuf_refcnt_read(m[i]) == 1);
+		assert_memory_equal(frame, buf, bytes);
+		assert_int_equal(kx_auth_protect_open(&broker, frame, bytes), 0);
+		assert_int_equal(
+			kx_frame_check_opened(frame, bytes - KX_TAG_BYTES, KX_FROM_CLIENT, &v), KX_DROP_NONE);
+		assert_int_equal(((const struct kx_ping *)v.body)->token, 99);
+	}
+	assert_int_equal(
+		((const struct kx_ping *)(rte_pktmbuf_mtod(m[0], uint8_t *) + sizeof(struct kx_frame_hdr)))
+			->client_time,
+		77); /* the first is as it was left */
+	rte_pktmbuf_free_bulk(m, 2);
+	kx_impair_detach(im, NULL);
+	kx_auth_protect_destroy(&client);
+	kx_auth_protect_destroy(&broker);
 }
 
 static unsigned int drain_out(void)
@@ -384,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rx_time_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_same_seed_same_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rx_all_duplicated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rx_copies_are_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx_full_port_judges_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx_forgotten_by_driver, setup, teardown),

@@ -29,6 +29,14 @@ struct kx_impair_verdict kx_impair_judge(struct kx_impair *im)
 	};
 }
 
+void kx_impair_lose(struct kx_impair *im, struct rte_mbuf *m)
+{
+	if (m->pkt_len >= KX_IMPAIR_LARGE_BYTES)
+		COUNT(im, lost_large);
+	COUNT(im, lost);
+	rte_pktmbuf_free(m);
+}
+
 struct rte_mbuf *kx_impair_copy(struct kx_impair *im, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
@@ -161,8 +169,7 @@ int kx_impair_attach(uint16_t port_id, uint16_t queue_id, enum kx_impair_dir dir
 
 static void lose(struct kx_impair *im, struct rte_mbuf *m)
 {
-	rte_pktmbuf_free(m);
-	COUNT(im, lost);
+	kx_impair_lose(im, m);
 	kx_count(&im->stats.held, UINT64_MAX);
 }
 

@@ -44,6 +44,8 @@ struct kx_impair_verdict kx_impair_judge(struct kx_impair *im);
 /** Flip a bit behind the Ethernet header, in a copy where the frame is shared. @return the frame to go on
  * with */
 struct rte_mbuf *kx_impair_corrupt(struct kx_impair *im, struct rte_mbuf *m, uint64_t bit);
+/** Free it, and count it as lost. */
+void kx_impair_lose(struct kx_impair *im, struct rte_mbuf *m);
 /** A whole copy, or NULL (counted). */
 struct rte_mbuf *kx_impair_copy(struct kx_impair *im, struct rte_mbuf *m);
 /** Hold a frame back. @return false when there is no room (counted) */

@@ -11,8 +11,7 @@
 static void push(struct kx_impair *im, struct rte_mbuf *m)
 {
 	if (im->fifo_count == KX_IMPAIR_FIFO) {
-		rte_pktmbuf_free(m);
-		COUNT(im, lost);
+		kx_impair_lose(im, m);
 		return;
 	}
 	im->fifo[(im->fifo_first + im->fifo_count++) % KX_IMPAIR_FIFO] = m;
@@ -34,8 +33,7 @@ static void take(struct kx_impair *im, struct rte_mbuf *m)
 
 	COUNT(im, in);
 	if (v.lose) {
-		rte_pktmbuf_free(m);
-		COUNT(im, lost);
+		kx_impair_lose(im, m);
 		return;
 	}
 	if (v.corrupt)

@@ -72,8 +72,7 @@ static struct rte_mbuf *give(struct kx_impair *im, struct rte_mbuf *m)
 	if (v.lose || v.reorder)
 		instead = filler(im, m);
 	if (v.lose && instead != NULL) {
-		rte_pktmbuf_free(m);
-		COUNT(im, lost);
+		kx_impair_lose(im, m);
 		return instead;
 	}
 	if (v.corrupt)

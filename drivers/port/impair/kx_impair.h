@@ -22,7 +22,8 @@
 extern "C" {
 #endif
 
-#define KX_IMPAIR_HELD_MAX 256 /**< frames a queue holds back at most; beyond it none is held */
+#define KX_IMPAIR_LARGE_BYTES 1024
+#define KX_IMPAIR_HELD_MAX    256 /**< frames a queue holds back at most; beyond it none is held */
 
 enum kx_impair_dir { KX_IMPAIR_RX, KX_IMPAIR_TX };
 
@@ -44,6 +45,8 @@ struct kx_impair_stats {
 	uint64_t in;	     /**< frames the queue brought (RX) or was given (TX) */
 	uint64_t out;	     /**< frames passed on */
 	uint64_t lost;	     /**< freed */
+	uint64_t lost_large; /**< of these: of KX_IMPAIR_LARGE_BYTES at least; in a test whose data fill their
+				frames, those with data */
 	uint64_t corrupted;  /**< of those passed on or held */
 	uint64_t duplicated; /**< copies made */
 	uint64_t reordered;  /**< frames that were held back */
