@@ -109,11 +109,12 @@ static enum sent send_part(
 	return SENT;
 }
 
-/* Is what a repair names still ours to send here? A producer that was closed has no slots. */
+/* Is what a repair names still ours to send here? A producer that was closed has no slots; a slot may hold
+ * another batch by now, which is sent in parts when it is large. */
 static bool slot_repairable(const struct channel *ch, const struct kx_producer *p, uint32_t slot)
 {
 	return p->slots != NULL && slot < p->opts.send_slots && p->slots[slot].state == SLOT_SENT &&
-		p->parts[p->slots[slot].part].ch == ch;
+		p->slots[slot].large == NONE && p->parts[p->slots[slot].part].ch == ch;
 }
 
 static enum sent send_again(struct channel *ch, uint32_t ref, uint64_t now_ns)
