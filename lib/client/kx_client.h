@@ -66,7 +66,7 @@ extern "C" {
 		"raise the limit that applies")                                                              \
 	X(UNKNOWN_TOPIC, "the broker has no such topic; check the name against kaelix-cli topics")           \
 	X(UNKNOWN_PARTITION, "the topic has no such partition; use an index below its partition count")      \
-	X(CLOSED, "closed by this side before it was confirmed; its fate is unknown")                        \
+	X(CLOSED, "closed by this side before it was confirmed, its fate is unknown; flush and wait first")  \
 	X(BAD_ARGUMENT, "an argument is outside its range; the function's description says which")           \
 	X(LOST, "the broker was restarted and has lost it; send it again if it still matters")               \
 	X(UNKNOWN_FATE,                                                                                      \
@@ -77,9 +77,11 @@ extern "C" {
 	X(REFUSED, "the broker refused; the code beside it says why")                                        \
 	X(FENCED, "another client has taken this producer id over; stop, or open a new client for a new id") \
 	X(IN_USE, "already open on this client, or closed with messages pending; use another client")        \
-	X(NO_MEMORY, "out of memory, or a table whose size was given at open is full")                       \
+	X(NO_MEMORY, "out of memory, or a table whose size was given at open is full; raise that size")      \
 	X(IN_CALLBACK, "not allowed inside a callback; call it after kx_hub_poll() has returned")            \
-	X(BAD_STATE, "claim and commit do not alternate; commit or cancel the claim first")                  \
+	X(BAD_STATE,                                                                                         \
+		"calls in the wrong order; commit or cancel a claim first, kx_consumer_ack() needs "         \
+		"manual_ack, kx_hub_arm() needs kx_hub_fd()")                                                \
 	X(STOPPING, "the broker is stopping; wait for it to come back")                                      \
 	X(EMPTY, "nothing there now; call kx_hub_poll() and try again")                                      \
 	X(UNSUPPORTED, "the transport has no descriptor to sleep on; call kx_hub_poll() in a loop")          \
