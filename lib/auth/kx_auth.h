@@ -225,6 +225,7 @@ static KX_ALWAYS_INLINE bool kx_auth_allowed(const uint64_t *bits, uint32_t topi
 /** Who a client turned out to be. */
 struct kx_auth_proof {
 	const struct kx_auth_principal *principal;
+	uint32_t number;		      /**< its id; the number of principals: none of that name */
 	uint32_t key_index;		      /**< which of its keys: 0 or 1 */
 	uint8_t secret[KX_AUTH_SECRET_BYTES]; /**< of the session, when it has a key. Wipe it after use */
 };
@@ -234,8 +235,8 @@ struct kx_auth_proof {
  * TICKET: `mac` with one of the principal's keys; TICKET of the anonymous principal: as NONE. A wrong key and
  * an unknown name take the same instructions: both keys are always tried, and those of an unknown name are
  * random.
- * @param[out] out  written on success; on failure its `principal` is the one named, or NULL when there is
- * none
+ * @param[out] out  written on success; on failure its `principal` and `number` are of the one named, if
+ * there is one
  * @return 0; -EACCES (KX_DROP_AUTH_BAD)
  */
 int kx_auth_prove(

@@ -77,7 +77,8 @@ static bool named_anonymous(const struct kx_auth_principals *p, const struct kx_
 static int prove_nothing(
 	const struct kx_auth_principals *p, const struct kx_auth *auth, struct kx_auth_proof *out)
 {
-	*out = (struct kx_auth_proof){.principal = named_anonymous(p, auth) ? &p->list[0] : NULL};
+	*out = named_anonymous(p, auth) ? (struct kx_auth_proof){.principal = &p->list[0]}
+					: (struct kx_auth_proof){.number = p->count};
 	return out->principal != NULL && p->anonymous ? 0 : -EACCES;
 }
 
@@ -102,9 +103,11 @@ int kx_auth_prove(const struct kx_auth_principals *p, const struct kx_auth *auth
 	if (((right[0] | right[1]) & named) == 0) {
 		out->principal =
 			(const struct kx_auth_principal *)((uintptr_t)&p->list[slot] & (uintptr_t)named);
+		out->number = (uint32_t)((slot & named) | (p->count & ~named));
 		return -EACCES;
 	}
-	*out = (struct kx_auth_proof){.principal = &p->list[slot], .key_index = right[0] != 0 ? 0 : 1};
+	*out = (struct kx_auth_proof){
+		.principal = &p->list[slot], .number = slot, .key_index = right[0] != 0 ? 0 : 1};
 	session_secret(&keys->key[out->key_index], auth, out->secret);
 	return 0;
 }

@@ -340,13 +340,13 @@ void setup_turn(struct kx_broker *b);
 /* ---- principal.c */
 int principals_create(struct kx_broker *b);
 void principals_destroy(struct kx_broker *b);
-/* Of a principal, or NULL: of nobody. */
+/* Of a principal. */
 struct kx_principal_counters *principal_counters(struct kx_broker *b, const struct kx_auth_principal *p);
 /* An audit event of a session; topic: its index, or UINT32_MAX. */
 void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_what what, enum kx_code code,
 	uint32_t topic);
-void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth,
-	const struct kx_auth_principal *p, enum kx_code code);
+void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth, uint32_t number,
+	enum kx_code code);
 /* The session asked for a topic it may not use. */
 void access_denied(struct kx_broker *b, const struct session *s, uint32_t topic);
 

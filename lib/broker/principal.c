@@ -97,7 +97,7 @@ void principals_destroy(struct kx_broker *b)
 
 struct kx_principal_counters *principal_counters(struct kx_broker *b, const struct kx_auth_principal *p)
 {
-	return &b->principal_counters[p != NULL ? p->id : kx_auth_principals_count(b->principals)];
+	return &b->principal_counters[p->id];
 }
 
 void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_what what, enum kx_code code,
@@ -116,12 +116,13 @@ void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_w
 			.key_index = s->key_index});
 }
 
-void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth,
-	const struct kx_auth_principal *p, enum kx_code code)
+void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth, uint32_t number,
+	enum kx_code code)
 {
+	uint32_t none = -(uint32_t)(number == kx_auth_principals_count(b->principals));
 	struct kx_audit_event e = {.time_ns = b->real_ns,
 		.remote = f->remote,
-		.principal = p != NULL ? p->id : KX_AUDIT_UNKNOWN,
+		.principal = number | (none & KX_AUDIT_UNKNOWN),
 		.topic = UINT32_MAX,
 		.what = KX_AUDIT_REFUSED,
 		.code = (uint8_t)code,

@@ -156,8 +156,9 @@ static enum kx_drop drop_of(enum kx_code code)
 static enum kx_drop not_accepted(struct kx_broker *b, const struct kx_frame *f, const struct kx_path *path,
 	const struct kx_auth *auth, const struct kx_auth_proof *proof, bool proven, enum kx_code code)
 {
-	kx_count(&principal_counters(b, proof->principal)->refused, 1);
-	audit_refused(b, f, auth, proof->principal, code);
+	/* by number, so that a name that is nobody's takes no way of its own */
+	kx_count(&b->principal_counters[proof->number].refused, 1);
+	audit_refused(b, f, auth, proof->number, code);
 	return refuse(b, path, auth->client_nonce, code, proven ? proof : NULL, drop_of(code));
 }
 
