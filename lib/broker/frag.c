@@ -126,12 +126,20 @@ static struct reassembly *find_free(struct kx_broker *b)
 	return NULL;
 }
 
+/* It will come again, and is charged then. */
+static void refund(struct kx_broker *b, struct session *s, const struct reassembly *r)
+{
+	credit_refund(s, r->batch_bytes);
+	if (kx_unlikely(b->topic_quotas != NULL))
+		quota_refund(b, s, kx_topics_partition(&b->topics, r->partition), r->batch_bytes);
+}
+
 /* A message that was taken cannot be stored. It will come again, and is not charged then. */
 static void reject(struct kx_broker *b, struct session *s, uint32_t index, enum kx_drop reason)
 {
 	kx_ledger_drop(b->config.ledger, reason);
 	kx_count(&b->config.ledger->handled, UINT64_MAX); /* a part of it was counted as handled */
-	credit_refund(s, b->reassemblies[index].batch_bytes);
+	refund(b, s, &b->reassemblies[index]);
 	frag_drop(b, index);
 }
 
@@ -270,7 +278,7 @@ static void forget(struct kx_broker *b, struct session *s, const struct reassemb
 {
 	if (r->state != RE_FILLING)
 		return; /* verified() finds that out, or who stores it */
-	credit_refund(s, r->batch_bytes);
+	refund(b, s, r);
 	frag_drop(b, (uint32_t)(r - b->reassemblies));
 }
 

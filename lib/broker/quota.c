@@ -280,6 +280,12 @@ void quota_more_messages(
 	use(&b->topic_quotas[p->topic], messages, 0, b->now_ns);
 }
 
+void quota_refund(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes)
+{
+	if (b->topic_quotas[p->topic].number != 0)
+		s->quota_allowed += batch_bytes;
+}
+
 bool quota_open(struct kx_broker *b, struct session *s)
 {
 	if (kx_likely(b->topic_quotas == NULL))

@@ -201,6 +201,74 @@ static void test_asking_gains_little(void **state)
 	rig_free(r);
 }
 
+#define PART  1024u
+#define BYTES (2 * PART)
+
+/* A message of two parts; `holds`: its CRC does. */
+static void send_parts(struct rig_session *s, uint64_t seq, bool holds)
+{
+	uint64_t batch[BYTES / 8], body[(sizeof(struct kx_frag) + PART) / 8];
+	struct kx_frag *f = (struct kx_frag *)body;
+	struct kx_batch_writer w;
+
+	kx_batch_begin(&w, (uint8_t *)batch, BYTES, 0, s->producer_id, s->producer_epoch, seq, 0);
+	memset(kx_batch_claim(&w, BYTES - KX_BATCH_HDR_BYTES - 8), 1, BYTES - KX_BATCH_HDR_BYTES - 8);
+	assert_int_equal(kx_batch_end(&w), BYTES);
+	batch[BYTES / 8 - 1] ^= holds ? 0 : 1;
+	for (uint32_t at = 0; at < BYTES; at += PART) {
+		memcpy(f + 1, (uint8_t *)batch + at, PART);
+		*f = (struct kx_frag){.batch_bytes = BYTES,
+			.frag_offset = at,
+			.frag_bytes = PART,
+			.first = seq,
+			.frag_crc = kx_crc32c(0, f + 1, PART),
+			.part_bytes = PART};
+		assert_int_equal(rig_send(s, KX_PRODUCE_FRAG, body, sizeof(body)), KX_DROP_NONE);
+	}
+}
+
+/* What was taken within credit that a quota gave, and dropped again, is taken when it comes again. */
+static void test_what_is_dropped_again_is_allowed_again(void **state)
+{
+	struct rig *r = rig_new("[lcores]\ndata = 1\n[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+				"[port net_memif0]\naddress = 10.0.0.254/24\n"
+				"[topic slow]\npartitions = 1\nlog_bytes = 1M\nmax_message_bytes = 16K\n"
+				"messages_per_s = 100\n",
+		0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000), other = rig_connect(r, 2, 5000);
+	uint64_t seq = 0;
+
+	struct kx_receipt more = {.next_pkt = 1};
+
+	(void)state;
+	s.flags = KX_FLAG_MORE; /* the first credit is less than the message */
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(rig_send(&s, KX_HEARTBEAT, &more, sizeof(more)), KX_DROP_NONE);
+		rig_turn(r, 20000000);
+	}
+	s.flags = 0;
+	send_parts(&s, 0, true);
+	for (int i = 0; i < 10; i++) { /* until there is credit for another */
+		rig_turn(r, 200000000);
+		assert_int_equal(rig_send(&s, KX_HEARTBEAT, &more, sizeof(more)), KX_DROP_NONE);
+		rig_turn(r, 1000000);
+	}
+	while (rig_produce(&other, 0, 0, seq, 17, 0) == KX_DROP_NONE)
+		seq += 17;     /* into debt */
+	assert_true(seq > 10); /* what is saved up */
+	for (int i = 0; i < 50; i++) {
+		send_parts(&s, 1, false);
+		rig_turn(r, 1000);
+		rig_turn(r, 1000);
+		assert_int_equal(r->ledger.drop[KX_DROP_FRAG_BAD], i + 1);
+	}
+	send_parts(&s, 1, true);
+	rig_turn(r, 1000);
+	rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, seq + 2);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_new_sessions_gain_nothing),
 		cmocka_unit_test(test_many_partitions_forget_no_quota),
 		cmocka_unit_test(test_asking_gains_little),
+		cmocka_unit_test(test_what_is_dropped_again_is_allowed_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
