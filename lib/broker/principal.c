@@ -19,7 +19,7 @@ static int load_keys(
 
 		if (rc == 0)
 			continue;
-		kx_text_add(why, " (principal %s)", conf->name);
+		kx_text_add(why, " (principal %s, section in line %u)", conf->name, conf->line);
 		return rc;
 	}
 	return 0;

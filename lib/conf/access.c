@@ -105,15 +105,21 @@ static bool told_apart(const char *list, const struct pattern *p, struct kx_text
 
 bool conf_patterns(const char *value, struct kx_text *why)
 {
+	bool allows = false;
 	const char *at = value;
 	struct pattern p;
 
 	if (none(value))
 		return true;
-	while (next(&at, &p))
+	while (next(&at, &p)) {
 		if (!well_formed(&p, why) || !told_apart(value, &p, why))
 			return false;
-	return true;
+		allows |= !p.deny;
+	}
+	/* who writes `!x` means everything else, or nothing: it is not for us to choose */
+	if (!allows)
+		kx_text_add(why, "only denies, which is ambiguous: say `*` or `none`, too");
+	return allows;
 }
 
 static bool matches(const struct pattern *p, const char *name, size_t name_len)

@@ -65,9 +65,27 @@ audit() {
 # A key file that others can read is known before anything is started.
 ini "$KX_TMP/desk.key" none
 chmod 640 "$KX_TMP/desk.key"
-refused 'desk.key: has mode 0640.*chmod 600.*(principal desk)' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
+refused 'desk.key: has mode 0640.*chmod 600.*(principal desk, section in line [0-9]*)' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
   --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
 chmod 600 "$KX_TMP/desk.key"
+# So is one that is no key at all.
+key_refused() {
+  ini "$KX_TMP/bad.key" none
+  refused "bad.key: $1.*(principal desk, section in line [0-9]*)" 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
+    --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
+  rm -rf "$KX_TMP/bad.key"
+}
+key_refused 'cannot be opened: No such file'
+mkdir "$KX_TMP/bad.key" && key_refused 'is a directory'
+mkfifo -m 600 "$KX_TMP/bad.key" && key_refused 'is no regular file'
+ln -s "$KX_TMP/desk.key" "$KX_TMP/bad.key" && key_refused 'is a symbolic link'
+install -m 600 /dev/null "$KX_TMP/bad.key" && key_refused 'is empty'
+(umask 077 && head -c 63 "$KX_TMP/desk.key" >"$KX_TMP/bad.key") && key_refused 'has 63 digits'
+# And a list that leaves open what it means: file and line, nothing started.
+ini "$KX_TMP/desk.key" none
+sed -i 's/^consume = .*/consume = !fills/' "$BROKER_INI"
+refused ':[0-9]*: \[principal .*\] consume: only denies, which is ambiguous' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
+ini "$KX_TMP/desk.key" none
 
 start
 refused 'principal' 3 in_ns host "$KX_CLI" ping -b 10.77.0.1 --timeout 5000

@@ -114,6 +114,17 @@ static void test_content(void **state)
 	expect(load_digits(64, "\nff", &key), -EINVAL, "has more than one line");
 	expect(load_digits(64, "\r", &key), 0, "");
 	expect(load_digits(64, "\rx", &key), -EINVAL, "has more than one line");
+	/* zeros in, before and behind it, and a byte order mark */
+	put("00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef\0", 65, 0600);
+	expect(load(path, &key), -EINVAL, "has more than one line");
+	put("\00000112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef", 67, 0600);
+	expect(load(path, &key), -EINVAL, "has 0 digits");
+	put("\xef\xbb\xbf"
+	    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef",
+		67, 0600);
+	expect(load(path, &key), -EINVAL, "character 1 is no hexadecimal digit");
+	expect(load_digits(128, "\r\n", &key), 0, "");
+	expect(load_digits(64, "\r\n\r\n", &key), -EINVAL, "has more than one line");
 	for (int c = 0; c < 256; c++) {
 		bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 
@@ -152,6 +163,16 @@ static void test_file(void **state)
 	expect(load(other, &key), -EINVAL, "is no regular file");
 	expect(load("/dev/zero", &key), -EINVAL, "is no regular file");
 	unlink(other);
+	assert_int_equal(symlink(dir, other), 0);
+	expect(load(other, &key), -ELOOP, "is a symbolic link");
+	unlink(other);
+	assert_int_equal(symlink("nowhere", other), 0);
+	expect(load(other, &key), -ELOOP, "is a symbolic link");
+	unlink(other);
+	/* 64 GiB of which none is read beyond what a key may have */
+	load_digits(64, "\n", &key);
+	if (truncate(path, INT64_C(64) << 30) == 0)
+		expect(load(path, &key), -EINVAL, "has more than one line");
 }
 
 static void test_owner(void **state)
