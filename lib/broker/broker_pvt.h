@@ -22,14 +22,23 @@
 #define RESETS_PER_TURN 4 /* not of the set-up budget: old connections keep no new client out */
 
 enum list_id {
-	LIST_ACK,  /* acknowledgements to send */
-	LIST_GAP,  /* holes to NAK */
-	LIST_WAIT, /* no credit: for room, buffers or quota */
+	LIST_ACK,    /* acknowledgements to send */
+	LIST_GAP,    /* holes to NAK */
+	LIST_WAIT,   /* no credit: for room, buffers or quota */
+	LIST_PARKED, /* sessions whose deliveries may not leave now, or repairs: ready.c */
 	LIST_COUNT
 };
 struct session_list {
 	uint32_t *slots;
 	uint32_t count, cursor;
+};
+
+/* What subscriptions of a session that may have something to send are (ready.c); the first two also are the
+ * queues of sessions that have some. */
+enum sub_class { SUB_FRESH, SUB_BEHIND, SUB_REPAIRS, SUB_CLASSES };
+#define TURN_CLASSES 2
+struct turn_queue {
+	uint32_t head, tail;
 };
 
 struct session_part {
@@ -112,12 +121,17 @@ struct session {
 	struct kx_retx_budget repairs;
 	uint64_t acked_pkt;		/* highest number that the client has named as received */
 	uint32_t others, others_before; /* frames that are no deliveries, since the last receipt and before */
-	uint64_t unheard_ns;		/* no receipt: one delivery goes beyond the window then */
-	uint32_t subs;			/* list head */
-	uint32_t tick_sub;		/* the next one that a tick looks at; KX_NONE: the first */
-	uint32_t beat_left;		/* of them that the present heartbeat has still to look at */
-	uint32_t producers;		/* list head: producer states this session writes to */
-	uint32_t again;			/* of them, the next one to be told again; KX_NONE: the first */
+	uint64_t parked_ns;		/* paced: until then, or a receipt */
+	struct turn_queue queues[SUB_CLASSES];
+	uint32_t turn_next[TURN_CLASSES], turn_prev[TURN_CLASSES];
+	bool in_turn[TURN_CLASSES];
+	bool paced;	     /* nothing may be delivered: in no turn */
+	uint64_t unheard_ns; /* no receipt: one delivery goes beyond the window then */
+	uint32_t subs;	     /* list head */
+	uint32_t tick_sub;   /* the next one that a tick looks at; KX_NONE: the first */
+	uint32_t beat_left;  /* of them that the present heartbeat has still to look at */
+	uint32_t producers;  /* list head: producer states this session writes to */
+	uint32_t again;	     /* of them, the next one to be told again; KX_NONE: the first */
 	uint32_t sub_count;
 	uint32_t reassembly_count;
 	uint32_t fence_at;
@@ -189,9 +203,11 @@ struct kx_broker {
 	uint32_t drain_head, drain_count, drain_size; /* a ring */
 	uint32_t fence_list[FENCE_WAITING_MAX], fence_count;
 	uint64_t fence_published;
-	uint32_t ready_head, ready_tail; /* subscriptions that may have something to send */
-	uint32_t ready_count;
-	uint32_t *dirty_parts, dirty_count; /* partitions (ids) to publish */
+	struct turn_queue turns_of[TURN_CLASSES];
+	uint64_t fresh_ns;			     /* when something fresh was delivered last */
+	uint32_t starved_turns;			     /* in a row, without room for those behind */
+	uint32_t *dirty_parts, dirty_count;	     /* partitions (ids) to publish */
+	uint32_t *wake_parts, wake_head, wake_count; /* a ring: those with subscriptions to wake */
 	struct reassembly *reassemblies;
 	uint32_t reassembly_total, reassembly_used, verifying, verify_cursor, stale_cursor;
 	uint64_t *reassembly_bits;
@@ -500,9 +516,24 @@ static inline bool listed(const struct session *s, enum list_id id)
 	return s->at[id] != KX_NONE;
 }
 
+/* ---- ready.c */
+void sub_ready(struct kx_broker *b, uint32_t index);
+void sub_unready(struct kx_broker *b, uint32_t index);
+/* The session was parked, if at all, for what may be over: a receipt came, or its path is another. */
+void ready_again(struct kx_broker *b, struct session *s);
+/* It is closed. */
+void ready_end(struct kx_broker *b, struct session *s);
+unsigned int ready_poll(struct kx_broker *b);
+
 /* ---- deliver.c */
-void sub_ready(struct kx_broker *b, uint32_t sub);
-void sub_unready(struct kx_broker *b, uint32_t sub);
+enum step {
+	STEP_SENT,
+	STEP_IDLE, /* nothing to send until an append or credit; or nothing but repairs beyond their budget */
+	STEP_PACED, /* its session may send nothing now */
+	STEP_LATER  /* no buffer or room: nobody's turn */
+};
+/* Up to `budget` frames for one subscription. */
+enum step deliver_sub(struct kx_broker *b, uint32_t index, unsigned int budget, unsigned int *sent);
 void partition_appended(struct kx_broker *b, struct kx_partition *p);
 bool deliver_cut(
 	struct kx_broker *b, struct kx_partition *p, struct kx_frame *f, const struct kx_batch_hdr *stored);
@@ -513,6 +544,8 @@ unsigned int deliver_poll(struct kx_broker *b);
 void pace_receipt(struct kx_broker *b, struct session *s, const struct kx_receipt *r);
 /* May a further delivery leave? Asked when s->cc.on. */
 bool pace_allows(struct kx_broker *b, struct session *s);
+/* It did not: until when, if no receipt comes. */
+uint64_t pace_due_ns(const struct kx_broker *b, const struct session *s);
 void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset);
 
 /* ---- ack.c */

@@ -61,6 +61,7 @@ void session_close(struct kx_broker *b, struct session *s)
 	identity_drop(b, s);
 	list_remove(b, LIST_ACK, s);
 	list_remove(b, LIST_GAP, s);
+	ready_end(b, s);
 	session_unprotect(s);
 	kx_map_del(&b->conn_map, s->conn_id);
 	kx_map_del(&b->nonce_map, s->nonce_key);

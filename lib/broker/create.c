@@ -20,9 +20,10 @@ static int tables_alloc(struct kx_broker *b)
 	b->drain_size = KX_MAX(b->topics.producer_count, 1);
 	b->drain_list = calloc(b->drain_size, sizeof(*b->drain_list));
 	b->dirty_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
+	b->wake_parts = calloc(KX_MAX(b->topics.partition_count, 1), sizeof(uint32_t));
 	if (b->accepts == NULL || b->session_next_free == NULL || b->active == NULL ||
-		b->drain_list == NULL || b->dirty_parts == NULL || residence_create(b) != 0 ||
-		lists_create(b) != 0)
+		b->drain_list == NULL || b->dirty_parts == NULL || b->wake_parts == NULL ||
+		residence_create(b) != 0 || lists_create(b) != 0)
 		return -ENOMEM;
 	if (kx_map_init(&b->conn_map, n) != 0 || kx_map_init(&b->nonce_map, n) != 0 ||
 		kx_map_init(&b->sub_map, b->topics.sub_total) != 0)
@@ -50,7 +51,9 @@ static void sessions_init(struct kx_broker *b)
 		b->session_free = i;
 	}
 	b->last = &b->sessions[0];
-	b->ready_head = b->ready_tail = b->closing_head = KX_NONE;
+	b->closing_head = KX_NONE;
+	for (int i = 0; i < TURN_CLASSES; i++)
+		b->turns_of[i] = (struct turn_queue){KX_NONE, KX_NONE};
 	for (uint32_t i = 0; i < b->topics.partition_count; i++)
 		b->block_parts += b->topics.partitions[i].block;
 	b->real_minus_mono_ns = (int64_t)(kx_clock_real_ns() - kx_clock_mono_ns());
@@ -125,6 +128,7 @@ void kx_broker_destroy(struct kx_broker *b)
 	quota_destroy(b);
 	free(b->drain_list);
 	free(b->dirty_parts);
+	free(b->wake_parts);
 	free(b);
 }
 

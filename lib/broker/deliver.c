@@ -1,65 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Deliveries. Subscriptions that may have something to send stand on the ready list; each turn serves every
- * one of them at most once, with a bounded number of frames, repairs before new data. A subscription leaves
- * the list when it has reached the end of its partition or used its credit; an append or a CREDIT puts it
- * back.
+ * Deliveries: what a subscription gets when ready.c says that it may send, a bounded number of frames,
+ * repairs before new data. It is done when it has reached the end of its partition or used its credit; an
+ * append or a CREDIT makes it ready again.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "broker_pvt.h"
 
-#define FRAMES_PER_TURN 256
-#define FRAMES_PER_SUB	32
-#define SUBS_PER_TURN                                                                                        \
-	512 /* looked at, whether they send or not (held back by congestion, without credit)                 \
-	     */
+#define WAKES_PER_TURN 256 /* subscriptions woken by appends */
 #define PINS_SHARE                                                                                           \
 	4 /* slices may pin one extent reference per 1/4 of the pool; beyond that deliveries are copied */
-
-void sub_ready(struct kx_broker *b, uint32_t sub)
-{
-	struct kx_sub *s = &b->topics.subs[sub];
-
-	if (s->ready)
-		return;
-	s->ready = true;
-	s->ready_next = KX_NONE;
-	s->ready_prev = b->ready_head == KX_NONE ? KX_NONE : b->ready_tail;
-	if (b->ready_head == KX_NONE)
-		b->ready_head = sub;
-	else
-		b->topics.subs[b->ready_tail].ready_next = sub;
-	b->ready_tail = sub;
-	b->ready_count++;
-}
-
-void sub_unready(struct kx_broker *b, uint32_t sub)
-{
-	struct kx_sub *s = &b->topics.subs[sub];
-
-	if (!s->ready)
-		return;
-	if (s->ready_prev == KX_NONE)
-		b->ready_head = s->ready_next;
-	else
-		b->topics.subs[s->ready_prev].ready_next = s->ready_next;
-	if (s->ready_next == KX_NONE)
-		b->ready_tail = s->ready_prev;
-	else
-		b->topics.subs[s->ready_next].ready_prev = s->ready_prev;
-	s->ready = false;
-	b->ready_count--;
-}
-
-static uint32_t ready_pop(struct kx_broker *b)
-{
-	uint32_t sub = b->ready_head;
-
-	sub_unready(b, sub);
-	return sub;
-}
 
 void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset)
 {
@@ -220,12 +172,6 @@ static void skip_trimmed(struct kx_broker *b, struct kx_sub *sub, const struct k
 	if (kx_log_seek(&p->log, offset, &sub->cursor) == -ERANGE)
 		deliver_notice(b, sub, KX_NOTICE_OFFSET_TRIMMED, sub->cursor.offset);
 }
-
-enum step {
-	STEP_SENT,
-	STEP_IDLE, /* nothing to send until an append or credit */
-	STEP_LATER /* no buffer or room: again in the next turn */
-};
 
 static enum step deliver_large(struct kx_broker *b, struct session *s, struct kx_sub *sub,
 	struct kx_partition *p, const struct kx_log_slice *slice)
@@ -397,63 +343,86 @@ static bool repair_allowed(struct kx_broker *b, const struct session *s)
 	return false;
 }
 
-/* Up to `budget` frames for one subscription; puts it back on the ready list if it is not done. */
-static unsigned int deliver_sub(struct kx_broker *b, uint32_t index, unsigned int budget)
+enum step deliver_sub(struct kx_broker *b, uint32_t index, unsigned int budget, unsigned int *sent)
 {
 	struct kx_sub *sub = &b->topics.subs[index];
 	struct kx_partition *p = kx_topics_partition(&b->topics, sub->partition);
 	struct session *s = session_of(b, sub->session);
-	enum step step = STEP_SENT;
-	unsigned int sent = 0;
+	enum step step;
 
-	if (kx_unlikely(s->conn_id == 0))
-		return 0; /* closed; close.c has not come to it yet */
-	while (sent < budget) {
-		if (b->ops->room(b->tx) == 0 || (kx_unlikely(s->cc.on) && !pace_allows(b, s)))
-			step = STEP_LATER;
-		else if (kx_unlikely(sub->repair_count > 0) && repair_allowed(b, s))
+	if (kx_unlikely(s->conn_id == 0)) {
+		sub->repair_count = 0;
+		return STEP_IDLE; /* closed; close.c has not come to it yet */
+	}
+	kx_sub_not_at_tail(&b->topics, index);
+	for (*sent = 0; *sent < budget; (*sent)++) {
+		if (b->ops->room(b->tx) == 0)
+			return STEP_LATER;
+		if (kx_unlikely(s->cc.on) && !pace_allows(b, s))
+			return STEP_PACED;
+		if (kx_unlikely(sub->repair_count > 0) && repair_allowed(b, s))
 			step = deliver_repair(b, s, sub, p);
 		else
 			step = deliver_next(b, s, sub, p);
 		if (step != STEP_SENT)
-			break;
+			return step;
 		kx_cc_sent(&s->cc);
-		sent++;
 	}
-	if (step != STEP_IDLE || sub->repair_count > 0)
-		sub_ready(b, index);
-	return sent;
+	return STEP_SENT;
 }
 
-static void wake_subscribers(struct kx_broker *b, struct kx_partition *p)
+/* Those that wait at the end of a partition, those that wait longest first: one without credit costs nothing
+ * here until it grants some. Who came there later has no less; so one that has everything is the last to look
+ * at. True: all are awake. */
+static bool wake_subscribers(struct kx_broker *b, struct kx_partition *p, uint32_t *left)
 {
-	/* those that wait at the end: one without credit costs nothing here until it grants some */
-	for (uint32_t i = p->tail, next; i != KX_NONE; i = next) {
-		next = b->topics.subs[i].tail_next;
-		if (b->topics.subs[i].cursor.offset == p->log.next_offset)
-			continue; /* by cut-through it has everything */
+	while (p->tail != KX_NONE && b->topics.subs[p->tail].cursor.offset != p->log.next_offset) {
+		uint32_t i = p->tail;
+
+		if (*left == 0)
+			return false;
+		--*left;
 		kx_sub_not_at_tail(&b->topics, i);
 		sub_ready(b, i);
+	}
+	return true;
+}
+
+static void wake_later(struct kx_broker *b, struct kx_partition *p)
+{
+	p->waking = true;
+	b->wake_parts[(b->wake_head + b->wake_count++) % b->topics.partition_count] = p->id;
+}
+
+/* Partitions that a turn did not come to the end of. */
+static void wake_some(struct kx_broker *b, uint32_t *left)
+{
+	uint32_t n = KX_MIN(b->wake_count, WAKES_PER_TURN);
+
+	for (uint32_t i = 0; i<n && * left> 0; i++) {
+		struct kx_partition *p = kx_topics_partition(&b->topics, b->wake_parts[b->wake_head]);
+
+		b->wake_head = (b->wake_head + 1) % b->topics.partition_count;
+		b->wake_count--;
+		p->waking = false;
+		if (!wake_subscribers(b, p, left))
+			wake_later(b, p);
 	}
 }
 
 unsigned int deliver_poll(struct kx_broker *b)
 {
-	unsigned int sent = 0;
-	uint32_t n;
+	uint32_t left = WAKES_PER_TURN;
 
+	if (kx_unlikely(b->wake_count != 0))
+		wake_some(b, &left);
 	for (uint32_t i = 0; i < b->dirty_count; i++) {
 		struct kx_partition *p = kx_topics_partition(&b->topics, b->dirty_parts[i]);
 
 		kx_partition_publish(&b->topics, p);
-		wake_subscribers(b, p);
+		if (!p->waking && !wake_subscribers(b, p, &left))
+			wake_later(b, p);
 	}
 	b->dirty_count = 0;
-	n = KX_MIN(b->ready_count, SUBS_PER_TURN);
-	for (uint32_t i = 0; i < n && sent < FRAMES_PER_TURN && b->ops->room(b->tx) > 0; i++) {
-		unsigned int budget = KX_MIN(FRAMES_PER_SUB, FRAMES_PER_TURN - sent);
-
-		sent += deliver_sub(b, ready_pop(b), budget);
-	}
-	return sent;
+	return ready_poll(b);
 }

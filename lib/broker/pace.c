@@ -34,6 +34,8 @@ void pace_receipt(struct kx_broker *b, struct session *s, const struct kx_receip
 	kx_cc_acked(
 		&s->cc, (uint32_t)KX_MIN(pkts, (uint64_t)UINT32_MAX / 2), sample, s->rtt.srtt_ns, b->now_ns);
 	kx_count(&b->counters.congestions, s->cc.congestions - before);
+	if (kx_unlikely(s->paced || s->queues[SUB_REPAIRS].head != KX_NONE))
+		ready_again(b, s);
 }
 
 /* Congested: may a further delivery leave? */
@@ -53,4 +55,9 @@ bool pace_allows(struct kx_broker *b, struct session *s)
 		return false;
 	s->unheard_ns = 0;
 	return true;
+}
+
+uint64_t pace_due_ns(const struct kx_broker *b, const struct session *s)
+{
+	return s->cc.pace_ns > b->now_ns ? KX_MIN(s->cc.pace_ns, s->unheard_ns) : s->unheard_ns;
 }

@@ -54,6 +54,7 @@ static void move(struct kx_broker *b, struct session *s, const struct kx_frame *
 	kx_rtt_init(&s->rtt);
 	kx_cc_init(&s->cc, b->now_ns);
 	s->timed_pkt = 0;
+	ready_again(b, s);
 	s->info.remote = f->remote; /* telemetry may read half of each: once, and it is only shown */
 	kx_count(&s->info.path_changes, 1);
 	kx_count(&b->counters.path_changes, 1);

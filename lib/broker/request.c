@@ -189,7 +189,6 @@ static int start_cursor(const struct kx_partition *p, uint64_t wanted, struct kx
 
 	if (kx_log_seek(&p->log, offset, &sub->cursor) == -ENODATA)
 		return -ENODATA;
-	sub->start_offset = sub->acked_offset = sub->done_offset = sub->cursor.offset;
 	return 0;
 }
 
@@ -233,6 +232,7 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 		subscribed(b, s, req, KX_CODE_OFFSET_OUT_OF_RANGE, NULL);
 		return KX_DROP_NONE;
 	}
+	kx_sub_start(&b->topics, index, sub->cursor.offset);
 	sub->limit_bytes = req->limit_bytes;
 	sub->request_id = req->request_id;
 	if (!session_sub_add(b, s, index)) {

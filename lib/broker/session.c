@@ -34,6 +34,8 @@ static void session_reset(struct kx_broker *b, struct session *s, uint32_t slot)
 		s->parts[i].producer = KX_NONE;
 	for (int i = 0; i < LIST_COUNT; i++)
 		s->at[i] = KX_NONE;
+	for (int i = 0; i < SUB_CLASSES; i++)
+		s->queues[i] = (struct turn_queue){KX_NONE, KX_NONE};
 	kx_rxwin_init(&s->rx);
 	kx_rtt_init(&s->rtt);
 	kx_retx_init(&s->repairs);

@@ -259,7 +259,7 @@ struct kx_sub {
 	uint32_t tail_next, tail_prev; /**< on the partition's list of those at its end */
 	bool at_tail;
 	bool behind;	 /**< by its own doing: residence is not measured */
-	bool ready;	 /**< on the ready list: may have something to send */
+	bool ready;	 /**< in a queue of its session: may have something to send */
 	bool large_open; /**< part of the large batch at the cursor was sent */
 	uint8_t repair_head, repair_count;
 	uint32_t large_sent; /**< bytes of it */
@@ -278,10 +278,15 @@ struct kx_partition {
 	uint32_t topic; /**< index in conf->topics */
 	uint32_t index; /**< in the topic */
 	uint32_t subs;	/**< list head */
-	uint32_t tail;	/**< list head: subscriptions that wait at its end for an append */
+	uint32_t tail;	/**< list head: subscriptions that wait at its end for an append, in the order they
+			   came */
+	uint32_t tail_last;
 	uint32_t sub_count;
-	bool done_known; /**< done_offset is what kx_partition_done() would find */
-	uint64_t done_offset;
+	bool waking;	    /**< the broker's: not all of those at its end were woken yet */
+	bool done_known;    /**< done_offset is the lowest of all subscriptions */
+	bool done_changed;  /**< since the walk began that looks for it */
+	uint32_t done_walk; /**< the next one of it; KX_NONE: none is under way */
+	uint64_t done_offset, done_lowest;
 	uint32_t batch_max_bytes;   /**< largest batch that is appended by copy */
 	uint32_t batch_small_bytes; /**< up to here no message in it can be too large either */
 	uint64_t reserved_bytes;    /**< credit granted and not used, of topics that block */
@@ -378,9 +383,13 @@ void kx_sub_not_at_tail(struct kx_topic_table *t, uint32_t sub);
 void kx_sub_done(struct kx_topic_table *t, uint32_t sub, uint64_t offset);
 /** @return subscription index linked to its partition, or KX_NONE when the table is full. */
 uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t session, uint32_t sub_id);
+/** It begins here; said once, after it was opened and before anything is freed. */
+void kx_sub_start(struct kx_topic_table *t, uint32_t sub, uint64_t offset);
 void kx_sub_close(struct kx_topic_table *t, uint32_t sub);
-/** Lowest offset that some subscription of the partition is not done with; UINT64_MAX without
- * subscriptions. */
+/** Lowest offset that some subscription of the partition is not done with, or one that was; UINT64_MAX
+ * without subscriptions. A call looks at KX_DONE_WALK of them: with more it takes several until it is found
+ * out. */
+#define KX_DONE_WALK 256
 uint64_t kx_partition_done(const struct kx_topic_table *t, struct kx_partition *p);
 /**
  * Free what every consumer has (topics that block), a few extents at a time, as long as less than

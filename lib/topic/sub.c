@@ -17,7 +17,6 @@ uint32_t kx_sub_open(struct kx_topic_table *t, struct kx_partition *p, uint32_t 
 		.session_prev = KX_NONE,
 		.ready_next = KX_NONE,
 		.behind = true};
-	p->done_known = false;
 	if (p->subs != KX_NONE)
 		t->subs[p->subs].prev = i;
 	p->subs = i;
@@ -33,6 +32,9 @@ void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
 
 	kx_sub_not_at_tail(t, sub);
 	p->done_known = false;
+	p->done_changed = true;
+	if (p->done_walk == sub)
+		p->done_walk = s->next;
 	if (s->prev == KX_NONE)
 		p->subs = s->next;
 	else
@@ -46,33 +48,54 @@ void kx_sub_close(struct kx_topic_table *t, uint32_t sub)
 	t->sub_free = sub;
 }
 
+void kx_sub_start(struct kx_topic_table *t, uint32_t sub, uint64_t offset)
+{
+	struct kx_sub *s = &t->subs[sub];
+	struct kx_partition *p = kx_topics_partition(t, s->partition);
+
+	s->start_offset = s->acked_offset = s->done_offset = offset;
+	if (p->sub_count == 1) {
+		p->done_offset = offset;
+		p->done_known = true;
+		p->done_walk = KX_NONE;
+	}
+	/* a walk that is under way has passed its place */
+	p->done_offset = KX_MIN(p->done_offset, offset);
+	p->done_lowest = KX_MIN(p->done_lowest, offset);
+}
+
 void kx_sub_at_tail(struct kx_topic_table *t, uint32_t sub)
 {
 	struct kx_sub *s = &t->subs[sub];
 	struct kx_partition *p = kx_topics_partition(t, s->partition);
 
 	if (s->at_tail)
-		return;
+		return; /* with what it had then; who reads on from there is taken off first */
 	s->at_tail = true;
-	s->tail_prev = KX_NONE;
-	s->tail_next = p->tail;
-	if (p->tail != KX_NONE)
-		t->subs[p->tail].tail_prev = sub;
-	p->tail = sub;
+	s->tail_next = KX_NONE;
+	s->tail_prev = p->tail_last;
+	if (p->tail_last != KX_NONE)
+		t->subs[p->tail_last].tail_next = sub;
+	else
+		p->tail = sub;
+	p->tail_last = sub;
 }
 
 void kx_sub_not_at_tail(struct kx_topic_table *t, uint32_t sub)
 {
 	struct kx_sub *s = &t->subs[sub];
+	struct kx_partition *p = kx_topics_partition(t, s->partition);
 
 	if (!s->at_tail)
 		return;
 	s->at_tail = false;
 	if (s->tail_prev == KX_NONE)
-		kx_topics_partition(t, s->partition)->tail = s->tail_next;
+		p->tail = s->tail_next;
 	else
 		t->subs[s->tail_prev].tail_next = s->tail_next;
-	if (s->tail_next != KX_NONE)
+	if (s->tail_next == KX_NONE)
+		p->tail_last = s->tail_prev;
+	else
 		t->subs[s->tail_next].tail_prev = s->tail_prev;
 }
 
@@ -83,23 +106,33 @@ void kx_sub_done(struct kx_topic_table *t, uint32_t sub, uint64_t offset)
 
 	if (offset <= s->done_offset)
 		return;
-	if (s->done_offset <= p->done_offset)
-		p->done_known = false; /* it was the last one */
+	if (s->done_offset <= p->done_offset) { /* it was the last one */
+		p->done_known = false;
+		p->done_changed = true;
+	}
 	s->done_offset = offset;
 }
 
 uint64_t kx_partition_done(const struct kx_topic_table *t, struct kx_partition *p)
 {
-	uint64_t lowest = UINT64_MAX;
-
+	if (p->subs == KX_NONE)
+		return UINT64_MAX;
 	if (p->done_known)
 		return p->done_offset;
-
-	for (uint32_t i = p->subs; i != KX_NONE; i = t->subs[i].next)
-		lowest = KX_MIN(lowest, t->subs[i].done_offset);
-	p->done_known = true;
-	p->done_offset = lowest;
-	return lowest;
+	if (p->done_walk == KX_NONE) {
+		p->done_walk = p->subs;
+		p->done_lowest = UINT64_MAX;
+		p->done_changed = false;
+	}
+	for (uint32_t i = 0; i < KX_DONE_WALK && p->done_walk != KX_NONE; i++) {
+		p->done_lowest = KX_MIN(p->done_lowest, t->subs[p->done_walk].done_offset);
+		p->done_walk = t->subs[p->done_walk].next;
+	}
+	if (p->done_walk == KX_NONE) {
+		p->done_offset = p->done_lowest;
+		p->done_known = !p->done_changed;
+	}
+	return p->done_offset;
 }
 
 #define RECLAIM_EXTENTS 4

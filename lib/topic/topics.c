@@ -51,7 +51,7 @@ static int partition_init(struct kx_topic_table *t, uint32_t id, const struct kx
 	p->id = id;
 	p->topic = (uint32_t)topic;
 	p->index = id - conf->first_partition;
-	p->subs = p->tail = KX_NONE;
+	p->subs = p->tail = p->tail_last = p->done_walk = KX_NONE;
 	p->block = conf->overrun == KX_CONF_BLOCK;
 	p->batch_max_bytes = batch_max_bytes;
 	p->batch_small_bytes = KX_MIN(batch_max_bytes, conf->max_message_bytes + KX_BATCH_HDR_BYTES);

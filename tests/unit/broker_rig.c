@@ -35,6 +35,7 @@ static void keep(struct rig *r, uint8_t *data, uint32_t bytes, const struct kx_p
 	struct kx_frame_view v;
 
 	assert_true(r->sent_count < RIG_SENT_MAX);
+	r->port_sent++;
 	if (!kx_frame_protected(data, bytes))
 		assert_int_equal(kx_frame_check(data, bytes, KX_FROM_BROKER, &v), KX_DROP_NONE);
 	r->sent[r->sent_count++] =
@@ -74,7 +75,9 @@ static void rig_flush(void *ctx)
 
 static unsigned int rig_room(void *ctx)
 {
-	return ((struct rig *)ctx)->room;
+	const struct rig *r = ctx;
+
+	return r->port_room != 0 ? r->port_room - KX_MIN(r->port_room, r->port_sent) : r->room;
 }
 
 static int rig_path_of(void *ctx, const struct kx_frame *f, struct kx_path *path)
@@ -230,6 +233,7 @@ enum kx_drop rig_rx(
 void rig_turn(struct rig *r, uint64_t ns)
 {
 	r->now_ns += ns;
+	r->port_sent = 0;
 	kx_broker_poll(r->broker, r->now_ns);
 	kx_broker_flushed(r->broker, r->now_ns);
 }

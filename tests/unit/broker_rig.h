@@ -27,7 +27,9 @@ struct rig {
 	struct kx_fence *fence;
 	uint64_t now_ns;
 	uint16_t datagram_bytes; /* of its paths and clients; 0: 1372 */
-	unsigned int room;	 /* frames the port takes a turn */
+	unsigned int room;	 /* what the port says it takes */
+	unsigned int port_room;	 /* not 0: so many a turn, counted by port_sent */
+	unsigned int port_sent;
 	unsigned int rx_buffers; /* received buffers the broker forwarded */
 	unsigned int no_buffers; /* the next allocations fail, and are charged as the worker does */
 	struct rig_sent sent[RIG_SENT_MAX];
