@@ -471,8 +471,8 @@ static inline void quota_charge(struct kx_broker *b, struct session *s, const st
 /* What was paid for as one message has more. */
 void quota_more_messages(
 	struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t messages);
-/* A batch that was paid for was dropped after all and comes again: it is taken then, whatever the topic owes.
- */
+/* Before credit_refund(): a batch that was paid for was dropped after all and comes again. It is taken then,
+ * whatever the topic owes. */
 void quota_refund(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes);
 /* May the session's credit be extended? */
 bool quota_open(struct kx_broker *b, struct session *s);

@@ -129,9 +129,9 @@ static struct reassembly *find_free(struct kx_broker *b)
 /* It will come again, and is charged then. */
 static void refund(struct kx_broker *b, struct session *s, const struct reassembly *r)
 {
-	credit_refund(s, r->batch_bytes);
 	if (kx_unlikely(b->topic_quotas != NULL))
 		quota_refund(b, s, kx_topics_partition(&b->topics, r->partition), r->batch_bytes);
+	credit_refund(s, r->batch_bytes);
 }
 
 /* A message that was taken cannot be stored. It will come again, and is not charged then. */

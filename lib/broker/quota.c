@@ -282,7 +282,12 @@ void quota_more_messages(
 
 void quota_refund(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes)
 {
-	if (b->topic_quotas[p->topic].number != 0)
+	uint64_t unused = s->limit_bytes - s->used_bytes;
+
+	/* all that it has credit for is allowed, and stays so; else it has what it had of this topic */
+	if (s->quota_allowed >= unused)
+		s->quota_allowed = KX_MAX(s->quota_allowed, unused + batch_bytes);
+	else if (b->topic_quotas[p->topic].number != 0)
 		s->quota_allowed += batch_bytes;
 }
 
