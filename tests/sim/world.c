@@ -130,7 +130,8 @@ static void leave(struct sim *s)
 static void phase(struct sim *s)
 {
 	if (!s->calm && s->now_ns >= s->chaos_end_ns && s->events >= SIM_EVENTS_MIN * 9 / 10) {
-		s->end_ns = s->now_ns + 30 * KX_NS_PER_S;
+		/* what waits goes no faster than a quota lets it */
+		s->end_ns = s->now_ns + (s->features & FLOW_QUOTA ? 120 : 30) * KX_NS_PER_S;
 		calm(s);
 	} else if (!s->calm) {
 		s->end_ns = s->now_ns + 30 * KX_NS_PER_S;
