@@ -173,16 +173,20 @@ static void skip_trimmed(struct kx_broker *b, struct kx_sub *sub, const struct k
 		deliver_notice(b, sub, KX_NOTICE_OFFSET_TRIMMED, sub->cursor.offset);
 }
 
+/* One batch may go beyond the credit when the consumer has everything before it: else it would wait for ever
+ * on a window smaller than the batch. */
+static bool has_all_before(const struct kx_sub *sub)
+{
+	return sub->acked_offset == sub->cursor.offset;
+}
+
 static enum step deliver_large(struct kx_broker *b, struct session *s, struct kx_sub *sub,
 	struct kx_partition *p, const struct kx_log_slice *slice)
 {
 	uint32_t end;
 
 	if (!sub->large_open) {
-		/* one batch may go beyond the credit when the consumer has everything before it: else it
-		 * would wait for ever on a window smaller than the message */
-		if (sub->sent_bytes + slice->large_bytes > sub->limit_bytes &&
-			sub->acked_offset != sub->cursor.offset) {
+		if (sub->sent_bytes + slice->large_bytes > sub->limit_bytes && !has_all_before(sub)) {
 			sub->behind = true;
 			return STEP_IDLE;
 		}
@@ -233,8 +237,10 @@ static enum step deliver_next(
 	if (kx_unlikely(slice.bytes > credit)) {
 		sub->behind = true;
 		kx_log_read(&p->log, &sub->cursor, (uint32_t)credit, &slice);
-		if (slice.bytes == 0)
+		if (slice.bytes == 0 && (credit == 0 || !has_all_before(sub)))
 			return STEP_IDLE;
+		if (slice.bytes == 0) /* that batch alone */
+			kx_log_read(&p->log, &sub->cursor, slice.large_bytes, &slice);
 	}
 	if (!send_slice_frame(b, s, sub, &slice))
 		return STEP_LATER;

@@ -198,7 +198,7 @@ static uint32_t records_at(struct sim *s, uint32_t partition, uint64_t offset)
  * before. A batch in parts counts with its last one: what is trimmed while it is on its way never comes
  * whole. */
 static void delivered(
-	struct sim *s, struct wsub *w, uint64_t base, uint32_t records, uint32_t bytes, bool part, bool last)
+	struct sim *s, struct wsub *w, uint64_t base, uint32_t records, uint32_t bytes, bool last)
 {
 	if (w->started && base < w->end_offset)
 		return;
@@ -208,8 +208,7 @@ static void delivered(
 	}
 	/* parts of a batch that was trimmed before its end may have counted, or not: from then on nobody can
 	 * tell */
-	SIM_CHECK(s,
-		w->trimmed || w->sent_bytes + bytes <= w->limit_bytes || (part && w->next_offset >= base),
+	SIM_CHECK(s, w->trimmed || w->sent_bytes + bytes <= w->limit_bytes || w->next_offset >= base,
 		"subscription %u: %llu bytes were sent, %llu are granted", w->sub_id,
 		(unsigned long long)w->sent_bytes + bytes, (unsigned long long)w->limit_bytes);
 	if (!last)
@@ -231,14 +230,14 @@ static void deliver(struct sim *s, struct wconn *c, const struct kx_frame_view *
 	if (v->hdr->type == KX_DELIVER_FRAG) {
 		const struct kx_frag *f = (const struct kx_frag *)v->body;
 
-		delivered(s, w, f->first, records_at(s, f->partition, f->first), f->batch_bytes, true,
+		delivered(s, w, f->first, records_at(s, f->partition, f->first), f->batch_bytes,
 			f->frag_offset + f->frag_bytes == f->batch_bytes);
 		return;
 	}
 	for (uint32_t i = 0; i < v->batch_count; i++) {
 		const struct kx_batch_hdr *b = (const struct kx_batch_hdr *)at;
 
-		delivered(s, w, b->base_offset, b->record_count, b->batch_bytes, false, true);
+		delivered(s, w, b->base_offset, b->record_count, b->batch_bytes, true);
 		at += b->batch_bytes;
 	}
 }

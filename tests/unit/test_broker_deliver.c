@@ -294,6 +294,33 @@ static void many_at_the_end_are_woken_in_parts(void **state)
 	rig_free(r);
 }
 
+/* ---- credit */
+
+/* Frames grow with what the path carries, the window of a consumer does not: a batch beyond it comes when the
+ * consumer has everything before it, alone, and not to one that takes nothing. */
+static void a_batch_larger_than_the_window_comes_alone(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session producer = rig_connect(r, 1, 5000), s = rig_connect(r, 2, 5000);
+	const uint64_t window = 500, batch = 72 + 17 * 72;
+
+	(void)state;
+	produce(&producer, 0, 17 * 4);
+	rig_subscribe(&s, 0, 1, 0, window);
+	for (uint64_t i = 0; i < 4; i++) {
+		for (int k = 0; k < 3; k++) {
+			rig_turn(r, US);
+			assert_int_equal(rig_count(r, KX_DELIVER), i + 1);
+		}
+		rig_credit(&s, 1, 17 * i + 17, batch * i + window); /* has it, and takes nothing */
+		rig_turn(r, US);
+		assert_int_equal(rig_count(r, KX_DELIVER), i + 1);
+		rig_credit(&s, 1, 17 * i + 17, batch * (i + 1) + window);
+		s.floor_pkt = s.next_pkt;
+	}
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +331,7 @@ int main(void)
 		cmocka_unit_test(those_behind_do_not_starve),
 		cmocka_unit_test(a_paced_session_is_parked),
 		cmocka_unit_test(many_at_the_end_are_woken_in_parts),
+		cmocka_unit_test(a_batch_larger_than_the_window_comes_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
