@@ -245,6 +245,7 @@ static enum step deliver_next(
 	if (!send_slice_frame(b, s, sub, &slice))
 		return STEP_LATER;
 	offset = sub->cursor.offset;
+	sub->large_open = false; /* begun in parts, before the path was known to carry it whole */
 	sub->sent_bytes += slice.bytes;
 	kx_log_advance(&p->log, &sub->cursor, &slice);
 	sent_now(b, sub);

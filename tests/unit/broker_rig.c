@@ -127,7 +127,7 @@ static void broker_new(struct rig *r, uint32_t lcore_index, uint32_t lcore_count
 		.secrets = &r->secrets,
 		.transport = {&rig_ops, r},
 		.log_memory_bytes = r->conf->memory.log_bytes,
-		.datagram_max_bytes = KX_DATAGRAM_DEFAULT_V4,
+		.datagram_max_bytes = r->datagram_bytes != 0 ? r->datagram_bytes : KX_DATAGRAM_DEFAULT_V4,
 		.rx_buffer_frames = 1024,
 		.offsets = r->offsets,
 		.ledger = &r->ledger,
@@ -150,11 +150,12 @@ static void broker_new(struct rig *r, uint32_t lcore_index, uint32_t lcore_count
 	assert_int_equal(kx_broker_create(&config, &r->broker), 0);
 }
 
-struct rig *rig_new_slices(
-	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
+static struct rig *create(const char *ini, uint32_t lcore_index, uint32_t lcore_count,
+	uint32_t slice_min_bytes, uint16_t datagram_bytes)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
+	r->datagram_bytes = datagram_bytes;
 	r->conf = load(ini);
 	assert_int_equal(kx_producer_ids_create(
 				 r->conf->sessions.max_producer_ids, r->conf->principal_count, 77, &r->ids),
@@ -167,6 +168,17 @@ struct rig *rig_new_slices(
 	memset(r->offsets, 0, r->conf->partition_count * sizeof(*r->offsets));
 	broker_new(r, lcore_index, lcore_count, slice_min_bytes);
 	return r;
+}
+
+struct rig *rig_new_slices(
+	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes)
+{
+	return create(ini, lcore_index, lcore_count, slice_min_bytes, 0);
+}
+
+struct rig *rig_new_datagrams(const char *ini, uint16_t datagram_bytes)
+{
+	return create(ini, 0, 1, UINT32_MAX, datagram_bytes);
 }
 
 struct rig *rig_new_peer(struct rig *first, uint32_t lcore_index, uint32_t lcore_count)

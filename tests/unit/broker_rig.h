@@ -55,6 +55,8 @@ struct rig *rig_new(const char *ini, uint32_t lcore_index, uint32_t lcore_count)
 /* The same; deliveries of at least slice_min_bytes leave as slices of log memory. */
 struct rig *rig_new_slices(
 	const char *ini, uint32_t lcore_index, uint32_t lcore_count, uint32_t slice_min_bytes);
+/* A broker, paths and clients that take frames of so many bytes. */
+struct rig *rig_new_datagrams(const char *ini, uint16_t datagram_bytes);
 /* Another data lcore of the same broker; freed before the first. */
 struct rig *rig_new_peer(struct rig *first, uint32_t lcore_index, uint32_t lcore_count);
 void rig_free(struct rig *r);

@@ -321,6 +321,49 @@ static void a_batch_larger_than_the_window_comes_alone(void **state)
 	rig_free(r);
 }
 
+/* Bytes of the body of the n-th DELIVER_FRAG are for this place in its batch. */
+static uint32_t part_at(struct rig *r, unsigned int n)
+{
+	const struct kx_frame_hdr *h = rig_find(r, KX_DELIVER_FRAG, n);
+
+	assert_non_null(h);
+	return ((const struct kx_frag *)rig_body(h))->frag_offset;
+}
+
+/* A batch was begun in parts when the path was found to carry it whole: the next one in parts begins with its
+ * first byte, and waits for its credit. */
+static void a_batch_begun_in_parts_goes_whole_when_the_path_grows(void **state)
+{
+	struct rig *r = rig_new_datagrams(ini, 4072);
+	struct rig_session producer = rig_connect(r, 1, 5000), s = rig_connect(r, 2, 5000);
+	uint64_t probe[(2020 - sizeof(struct kx_frame_hdr)) / 8 + 1] = {0};
+	const uint64_t granted = 72 + 20 * 72;
+
+	(void)state;
+	assert_int_equal(rig_produce(&producer, 0, 0, 0, 20, 0), KX_DROP_NONE);
+	assert_int_equal(rig_produce(&producer, 0, 0, 20, 40, 0), KX_DROP_NONE);
+	rig_turn(r, US);
+	r->port_room = 1;
+	rig_subscribe(&s, 0, 1, 0, granted + 100);
+	rig_turn(r, US);
+	assert_int_equal(part_at(r, 0), 0);
+	assert_int_equal(rig_count(r, KX_DELIVER_FRAG), 1);
+	rig_forget(r);
+	r->port_room = 0;
+	for (int i = 0; i < 2; i++) {
+		*(struct kx_mtu *)probe = (struct kx_mtu){.size = 2020, .proven_bytes = i == 0 ? 1372 : 2020};
+		assert_int_equal(
+			rig_send(&s, KX_MTU_PROBE, probe, 2020 - sizeof(struct kx_frame_hdr)), KX_DROP_NONE);
+	}
+	rig_turn(r, US);
+	assert_int_equal(rig_count(r, KX_DELIVER), 1);
+	assert_int_equal(rig_count(r, KX_DELIVER_FRAG), 0);
+	rig_credit(&s, 1, 0, 3 * granted);
+	rig_turn(r, US);
+	assert_int_equal(part_at(r, 0), 0);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +375,7 @@ int main(void)
 		cmocka_unit_test(a_paced_session_is_parked),
 		cmocka_unit_test(many_at_the_end_are_woken_in_parts),
 		cmocka_unit_test(a_batch_larger_than_the_window_comes_alone),
+		cmocka_unit_test(a_batch_begun_in_parts_goes_whole_when_the_path_grows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
