@@ -546,6 +546,9 @@ void pace_receipt(struct kx_broker *b, struct session *s, const struct kx_receip
 bool pace_allows(struct kx_broker *b, struct session *s);
 /* It did not: until when, if no receipt comes. */
 uint64_t pace_due_ns(const struct kx_broker *b, const struct session *s);
+/** What was lost is sent again: messages [offset, end_offset), or a part of the large batch at offset (both
+ * the same). */
+void pace_lost(struct session *s, struct kx_sub *sub, uint64_t offset, uint64_t end_offset);
 void deliver_notice(struct kx_broker *b, struct kx_sub *sub, enum kx_notice_code code, uint64_t offset);
 
 /* ---- ack.c */

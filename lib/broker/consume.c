@@ -49,8 +49,7 @@ void session_sub_end(struct kx_broker *b, struct session *s, uint32_t index)
 }
 
 /* The consumer's position and credit for one subscription. */
-static enum kx_drop credit_entry(
-	struct kx_broker *b, const struct session *s, const struct kx_credit_entry *e)
+static enum kx_drop credit_entry(struct kx_broker *b, struct session *s, const struct kx_credit_entry *e)
 {
 	uint32_t index = session_sub(b, s, e->sub_id);
 	struct kx_sub *sub;
@@ -63,6 +62,7 @@ static enum kx_drop credit_entry(
 	if (e->next_offset > sub->acked_offset) {
 		sub->acked_offset = e->next_offset;
 		sub->progress_ns = b->now_ns;
+		kx_retx_progress(&s->repairs, s->rtt.srtt_ns);
 		sub->probes = 0;
 		sub->probe_ns =
 			sub->acked_offset == sub->cursor.offset ? 0 : b->now_ns + kx_rtt_pto_ns(&s->rtt);

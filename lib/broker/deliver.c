@@ -278,11 +278,12 @@ static void slice_until(struct kx_log_slice *slice, uint64_t end_offset)
 	slice->bytes = bytes;
 }
 
-static void repaired(struct kx_broker *b, struct session *s)
+static void repaired(
+	struct kx_broker *b, struct session *s, struct kx_sub *sub, uint64_t offset, uint64_t end_offset)
 {
 	kx_count(&b->counters.repaired_frames, 1);
 	kx_retx_spend(&s->repairs, b->now_ns, kx_rtt_pto_ns(&s->rtt));
-	kx_cc_lost(&s->cc, 1);
+	pace_lost(s, sub, offset, end_offset);
 }
 
 /* One frame of what the consumer asked for again. */
@@ -321,7 +322,7 @@ static enum step deliver_repair(
 		end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
 		if (end == 0)
 			return STEP_LATER;
-		repaired(b, s);
+		repaired(b, s, sub, r->offset, r->offset);
 		r->from_byte = end;
 		if (end >= to) {
 			r->from_byte = r->end_byte = 0;
@@ -336,7 +337,7 @@ static enum step deliver_repair(
 	}
 	if (!send_slice_frame(b, s, sub, &slice))
 		return STEP_LATER;
-	repaired(b, s);
+	repaired(b, s, sub, r->offset, slice.next_offset);
 	r->offset = slice.next_offset;
 	return STEP_SENT;
 }

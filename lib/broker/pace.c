@@ -61,3 +61,20 @@ uint64_t pace_due_ns(const struct kx_broker *b, const struct session *s)
 {
 	return s->cc.pace_ns > b->now_ns ? KX_MIN(s->cc.pace_ns, s->unheard_ns) : s->unheard_ns;
 }
+
+/*
+ * Frames lost in one go make the window smaller once: what was lost before it became smaller, and is asked
+ * for only now, says nothing about the window as it is. What is lost again does.
+ */
+void pace_lost(struct session *s, struct kx_sub *sub, uint64_t offset, uint64_t end_offset)
+{
+	if (sub->cuts != s->cc.cuts) {
+		sub->cuts = s->cc.cuts;
+		sub->cut_offset = sub->cursor.offset;
+		sub->counted_offset = offset;
+	}
+	if (offset < sub->counted_offset || offset >= sub->cut_offset)
+		kx_cc_lost(&s->cc, 1);
+	else
+		sub->counted_offset = end_offset;
+}

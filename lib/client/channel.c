@@ -113,6 +113,8 @@ static void window_reset(struct channel *ch, uint64_t now_ns)
 	kx_retx_init(&ch->budget);
 	ch->client->stats.congestions += ch->cc.congestions;
 	kx_cc_init(&ch->cc, now_ns);
+	ch->cuts = 0;
+	ch->cut_pkt = 0;
 	ch->retx_head = ch->retx_count = ch->large_unacked = 0;
 	ch->used_bytes = 0;
 	ch->blocked = KX_BLOCKED_NO;

@@ -310,6 +310,8 @@ struct channel {
 	struct timer timer;
 	struct kx_rtt rtt;
 	struct kx_cc cc;
+	uint32_t cuts;	  /* of it, as known when cut_pkt was set */
+	uint64_t cut_pkt; /* what is below left before the last one */
 	struct kx_retx_budget budget;
 	struct kx_path path;
 	struct kx_auth_protect protect;

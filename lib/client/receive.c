@@ -15,6 +15,8 @@ static void receipt(struct channel *ch, const struct kx_receipt *r, uint64_t now
 	if (rtt_ns != 0)
 		kx_rtt_sample(&ch->rtt, rtt_ns);
 	kx_retx_earn(&ch->budget, (uint32_t)n);
+	if (n > 0)
+		kx_retx_progress(&ch->budget, ch->rtt.srtt_ns);
 	kx_cc_acked(&ch->cc, (uint32_t)n, rtt_ns, ch->rtt.srtt_ns, now_ns);
 	/* a probe's own number moves limit_pkt: that is no news unless it was what we waited for */
 	if (r->limit_bytes > ch->limit_bytes ||
@@ -68,6 +70,18 @@ static void heartbeat(struct channel *ch, const struct kx_frame_view *v, uint64_
 	}
 }
 
+/* The broker has named it. What left before losses made the window smaller says nothing about the window as
+ * it is. */
+static void lost(struct channel *ch, uint64_t pkt_no)
+{
+	if (ch->cuts != ch->cc.cuts) {
+		ch->cuts = ch->cc.cuts;
+		ch->cut_pkt = ch->tx.next_pkt;
+	}
+	if (pkt_no >= ch->cut_pkt)
+		kx_cc_lost(&ch->cc, 1);
+}
+
 static void nak(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns)
 {
 	const struct kx_nak *b = (const struct kx_nak *)v->body;
@@ -81,7 +95,7 @@ static void nak(struct channel *ch, const struct kx_frame_view *v, uint64_t now_
 			if (ch->retx_count == RETX_MAX || !kx_txwin_take(&ch->tx, pkt_no, &ref))
 				break;
 			ch->client->stats.naks_received++;
-			kx_cc_lost(&ch->cc, 1);
+			lost(ch, pkt_no);
 			kxc_transmit_retx_push(ch, ref);
 			kxc_mtu_lost(ch, pkt_no, ref, now_ns);
 		}

@@ -4,14 +4,16 @@
 
 #include "kx_session.h"
 
-#define EPOCH_NS	(10 * KX_NS_PER_S) /* the shortest round trip is that of the last one or two */
-#define ROUND_MIN_NS	UINT64_C(50000)
-#define PACE_MIN_NS	UINT64_C(20000)
-#define SRTT_GUESS_NS	UINT64_C(1000000)
-#define OVER_SAMPLES	8
-#define CLUMP_NS	UINT64_C(1000000)
-#define CLUMP_SHARE	32 /* more than one in so many within a millisecond, of a tenth of a second: clumps */
-#define QUEUE_PKTS	16 /* each sender's share of the queue */
+#define EPOCH_NS      (10 * KX_NS_PER_S) /* the shortest round trip is that of the last one or two */
+#define ROUND_MIN_NS  UINT64_C(50000)
+#define PACE_MIN_NS   UINT64_C(20000)
+#define SRTT_GUESS_NS UINT64_C(1000000)
+#define OVER_SAMPLES  8
+#define CLUMP_NS      UINT64_C(1000000)
+#define CLUMP_SHARE   32 /* more than one in so many within a millisecond, of a tenth of a second: clumps */
+#define CLUMP_ROUND                                                                                          \
+	4 /* so many times what an even stream would bring in a millisecond of a round: the same */
+#define QUEUE_PKTS	16		   /* each sender's share of the queue */
 #define START_ENDS_NS	UINT64_C(50000000) /* not used up for so long: nothing to be careful about */
 #define CONTROL_ENDS_NS (10 * KX_NS_PER_S) /* the same after congestion */
 #define LOSS_AGE_NS	(2 * KX_NS_PER_S)  /* older counts say nothing */
@@ -49,6 +51,7 @@ static void start_round(struct kx_cc *cc, uint64_t now_ns)
 {
 	cc->limited = false;
 	cc->round_acked = 0;
+	cc->round_clump = 0;
 	cc->round_ns = now_ns;
 	cc->round_min_ns = UINT64_MAX;
 }
@@ -93,6 +96,13 @@ static void clump_seen(struct kx_cc *cc, uint32_t pkts, uint64_t now_ns)
 	cc->clump += pkts;
 	cc->clump_max = KX_MAX(cc->clump_max, cc->clump);
 	cc->over_acked += pkts;
+	cc->round_clump = KX_MAX(cc->round_clump, cc->clump);
+}
+
+/* Is it on for losses? */
+static bool after_losses(const struct kx_cc *cc)
+{
+	return cc->on && !cc->start && cc->step_pkts < KX_CC_WINDOW_MAX;
 }
 
 /*
@@ -103,10 +113,12 @@ static void queue_stands(struct kx_cc *cc, uint64_t now_ns)
 {
 	uint64_t window = cc->over_acked * shortest(cc) / (now_ns - cc->over_ns);
 
-	if ((uint64_t)cc->clump_max * CLUMP_SHARE > cc->over_acked)
-		set_off(cc);
-	else if (!cc->on || cc->start)
+	if ((uint64_t)cc->clump_max * CLUMP_SHARE > cc->over_acked) {
+		if (!after_losses(cc)) /* these were lost all the same */
+			set_off(cc);
+	} else if (!cc->on || cc->start) {
 		congested(cc, window, KX_CC_WINDOW_MAX, now_ns);
+	}
 	cc->over_ns = 0;
 }
 
@@ -153,21 +165,40 @@ static void losses_seen(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 		window = cc->on ? (uint64_t)cc->window_pkts * cc->acked / all * 15 / 16
 				: KX_MAX(cc->acked * srtt_ns / span, (uint64_t)KX_CC_WINDOW_START);
 		congested(cc, window, 0, now_ns);
+		cc->cuts++;
 	}
 	cc->acked = cc->lost = 0;
 	cc->loss_ns = now_ns;
 }
 
+/* More of what arrived in this round came within a millisecond than from any queue. */
+static bool came_clumped(const struct kx_cc *cc, uint64_t now_ns)
+{
+	uint64_t beside = cc->round_clump - (cc->round_clump > 0);
+
+	return beside * ((now_ns - cc->round_ns) / CLUMP_NS) >= CLUMP_ROUND * cc->round_acked;
+}
+
+/* The round trip that the window follows. */
+static uint64_t queued_ns(const struct kx_cc *cc, uint64_t min_ns)
+{
+	bool used = cc->limited || 2 * cc->round_acked >= cc->window_pkts;
+
+	if (cc->round_min_ns <= min_ns + KX_CC_NOISE_NS || !used || cc->clumped)
+		return min_ns;
+	return cc->round_min_ns - KX_CC_NOISE_NS;
+}
+
 static void follow(struct kx_cc *cc)
 {
 	uint64_t w = cc->window_pkts, min = shortest(cc), next;
-	uint64_t rtt = cc->round_min_ns > min + KX_CC_NOISE_NS ? cc->round_min_ns - KX_CC_NOISE_NS : min;
+	uint64_t rtt = queued_ns(cc, min);
 
 	next = (w + w * min / KX_MAX(rtt, UINT64_C(1)) + QUEUE_PKTS + w / 16) / 2;
 	if (next > w) {
 		if (!cc->limited)
 			return;
-		if (cc->step_pkts < KX_CC_WINDOW_MAX) /* after losses: with care */
+		if (after_losses(cc)) /* after losses: with care */
 			next = KX_MIN(next, w + KX_MIN((uint64_t)++cc->step_pkts, 1 + w / 32));
 	}
 	cc->window_pkts = clamp_window(next);
@@ -191,6 +222,7 @@ static void round_over(struct kx_cc *cc, uint64_t srtt_ns, uint64_t now_ns)
 		if (cc->limited && (cc->round_min_ns == UINT64_MAX || cc->round_min_ns <= cc->high_ns))
 			cc->window_pkts = clamp_window(2 * (uint64_t)cc->window_pkts);
 	} else {
+		cc->clumped = came_clumped(cc, now_ns);
 		follow(cc);
 	}
 	cc->dip -= cc->dip > 0;
@@ -224,7 +256,7 @@ bool kx_cc_may_slow(struct kx_cc *cc, uint64_t under_way_pkts, uint64_t srtt_ns,
 		cc->pace_ns = 0; /* an acknowledgement goes on */
 		return false;
 	}
-	if (cc->quota > 0 || srtt_ns == 0) /* nothing to measure a pace by */
+	if (cc->quota > 0 || srtt_ns == 0 || cc->clumped) /* nothing to measure a pace by */
 		return true;
 	if (now_ns < cc->pace_ns)
 		return false;

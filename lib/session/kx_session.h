@@ -404,44 +404,50 @@ void kx_rtt_named(struct kx_rtt *r);
 /* ---- budget of repairs
  * ------------------------------------------------------------------------------------- */
 
-#define KX_RETX_SHARE 10   /**< one repair for so many packets that arrived */
-#define KX_RETX_DEPTH 1024 /**< repairs that may be saved up: a tenth of the last 10240 packets */
-#define KX_RETX_FLOOR 8	   /**< repairs in a probe time-out that need no goodput */
+#define KX_RETX_SHARE	     10	  /**< one repair for so many packets that arrived */
+#define KX_RETX_DEPTH	     1024 /**< repairs that may be saved up: a tenth of the last 10240 packets */
+#define KX_RETX_FLOOR	     8	  /**< repairs in a round that need no goodput; never more in a millisecond */
+#define KX_RETX_ROUND_MIN_NS UINT64_C(1000000)
 
 /**
  * Token bucket of what is sent again in one direction of a session: at most a tenth of what recently
- * arrived, so that a storm of losses does not multiply the traffic, and a few each probe time-out whatever
- * arrived. It begins full: a lone loss is repaired at once.
+ * arrived, so that a storm of losses does not multiply the traffic. It begins full: a lone loss is repaired
+ * at once. When it is empty, repairs leave in rounds, whatever arrived: a few in the first, and as long as
+ * what is missing gets less twice as many in each further one, for then they are all that the session does
+ * and not in addition to anything. A round ends with the probe time-out, or after a round trip and the
+ * progress it made.
  */
 struct kx_retx_budget {
-	uint64_t floor_ns; /**< when the next one without a token may go */
+	uint64_t round_ns; /**< when this round began */
+	uint64_t due_ns;   /**< when the next one may begin */
 	uint32_t tokens;   /**< KX_RETX_SHARE are one repair */
-	uint32_t zero;
+	uint16_t floor;	   /**< repairs of this round */
+	uint16_t left;	   /**< that were not sent yet */
+	bool progress;	   /**< since the round began */
 };
 static inline void kx_retx_init(struct kx_retx_budget *b)
 {
-	b->floor_ns = 0;
-	b->tokens = KX_RETX_DEPTH * KX_RETX_SHARE;
-	b->zero = 0;
+	*b = (struct kx_retx_budget){
+		.tokens = KX_RETX_DEPTH * KX_RETX_SHARE, .floor = KX_RETX_FLOOR / 2, .progress = true};
 }
 /** `pkts` packets are known to have arrived. */
 static KX_ALWAYS_INLINE void kx_retx_earn(struct kx_retx_budget *b, uint64_t pkts)
 {
 	b->tokens = (uint32_t)KX_MIN(b->tokens + pkts, (uint64_t)KX_RETX_DEPTH * KX_RETX_SHARE);
 }
+/** Less is missing than before: something arrived that was, or all that came before it. */
+static KX_ALWAYS_INLINE void kx_retx_progress(struct kx_retx_budget *b, uint64_t srtt_ns)
+{
+	b->progress = true;
+	b->due_ns = KX_MIN(b->due_ns, b->round_ns + KX_MAX(srtt_ns, KX_RETX_ROUND_MIN_NS));
+}
 /** When the next repair may go: 0 (now), or a time. */
 static inline uint64_t kx_retx_due_ns(const struct kx_retx_budget *b)
 {
-	return b->tokens >= KX_RETX_SHARE ? 0 : b->floor_ns;
+	return b->tokens >= KX_RETX_SHARE || b->left > 0 ? 0 : b->due_ns;
 }
 /** A repair leaves; kx_retx_due_ns() was not later than now. */
-static inline void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint64_t pto_ns)
-{
-	if (b->tokens >= KX_RETX_SHARE)
-		b->tokens -= KX_RETX_SHARE;
-	else
-		b->floor_ns = now_ns + pto_ns / KX_RETX_FLOOR;
-}
+void kx_retx_spend(struct kx_retx_budget *b, uint64_t now_ns, uint64_t pto_ns);
 
 /* ---- congestion
  * ----------------------------------------------------------------------------------------- */
@@ -472,16 +478,20 @@ struct kx_cc {
 	bool on;
 	bool start;   /**< doubling, no congestion met yet */
 	bool limited; /**< the window was used up in this round */
+	bool clumped; /**< the last round brought its packets in a clump: an end waited for its CPU */
 	uint8_t dip;  /**< rounds with a quarter of the window: the queue drains, the shortest round trip is
 			 seen */
 	uint32_t window_pkts;
-	uint32_t step_pkts;		/**< growth at most, after losses */
-	uint32_t acked, lost;		/**< since loss_ns */
-	uint32_t over_samples;		/**< since over_ns */
-	uint32_t bad_counts;		/**< with too many lost, in a row */
-	uint32_t clump, clump_max;	/**< arrived since clump_ns; most in such a time since over_ns */
-	uint32_t quota;			/**< packets that may go before pace_ns */
-	uint32_t congestions;		/**< times it met any; for statistics */
+	uint32_t step_pkts;	   /**< growth at most, after losses */
+	uint32_t acked, lost;	   /**< since loss_ns */
+	uint32_t over_samples;	   /**< since over_ns */
+	uint32_t bad_counts;	   /**< with too many lost, in a row */
+	uint32_t clump, clump_max; /**< arrived since clump_ns; most in such a time since over_ns */
+	uint32_t quota;		   /**< packets that may go before pace_ns */
+	uint32_t congestions;	   /**< times it met any; for statistics */
+	uint32_t cuts; /**< times losses made the window smaller: of what left before, no further losses count
+			*/
+	uint32_t round_clump;		/**< most that arrived in a millisecond of this round */
 	uint64_t min_ns, min_before_ns; /**< shortest round trip of this epoch, and of the one before; 0 */
 	uint64_t clump_ns;
 	uint64_t over_acked;

@@ -262,7 +262,10 @@ struct kx_sub {
 	bool ready;	 /**< in a queue of its session: may have something to send */
 	bool large_open; /**< part of the large batch at the cursor was sent */
 	uint8_t repair_head, repair_count;
-	uint32_t large_sent; /**< bytes of it */
+	uint32_t large_sent;	 /**< bytes of it */
+	uint32_t cuts;		 /**< of the congestion window, as known when cut_offset was set */
+	uint64_t cut_offset;	 /**< what is below left before the last one */
+	uint64_t counted_offset; /**< losses below it were counted, or left before */
 	uint64_t delivered_messages;
 	uint64_t request_id; /**< of the SUBSCRIBE that made it: repeated requests get the same answer */
 	uint64_t start_offset;

@@ -139,9 +139,10 @@ static struct node *node_at(struct net *net, const struct kx_addr *to)
 
 static void arrive(struct net *net, struct flight f)
 {
+	uint32_t most = net->ring_frames != 0 ? net->ring_frames : NET_INBOX;
 	struct node *node = node_at(net, &f.to);
 
-	if (node == NULL || node->dead || node->count == NET_INBOX) {
+	if (node == NULL || node->dead || node->count >= most) {
 		free(f.data);
 		net->lost++;
 		return;

@@ -49,6 +49,7 @@ struct net {
 	uint64_t delay_ns, jitter_ns;
 	uint16_t datagram_bytes;	   /* that the transports can take; 0: 1372 */
 	uint32_t carries_up, carries_down; /* larger frames to brokers, to clients, are lost; 0: none */
+	uint32_t ring_frames;		   /* that wait at each node at most; 0: NET_INBOX */
 	uint32_t sends_up; /* larger frames of hubs are refused by their transports; 0: none */
 	struct link to_broker, to_client;
 	/* a program's say on each datagram: false loses it */
