@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the client library costs per produce frame, without a port: one client produces frames of 17 messages
- * of 64 bytes (or as many as the argument says), another on the same hub consumes and looks at each record,
- * through a broker in the same process whose own time is left out. Prints ns per frame, the median of 15
- * rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check values),
- * and on a line of its own the broker's ns per frame. `micro_client [messages per frame [plain|mac|aead]]`:
- * how the frames of both sessions are protected
+ * of 64 bytes (or as many as the argument says), another consumes and looks at each record, each on a hub of
+ * its own, through a broker in the same process whose own time is left out. Prints ns per frame, the median
+ * of 15 rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check
+ * values), and on lines of their own the shares of producer and consumer, and the broker's ns per frame.
+ * `micro_client [messages per frame [plain|mac|aead]]`: how the frames of both sessions are protected. Time,
+ * for broker and clients, is not the clock's but 10 us a turn, so that every run does the same; the rounds
+ * begin when the careful start of the sessions is over. producer_turn() and consumer_turn() are for callgrind
+ * (--toggle-collect)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +23,11 @@
 #define RING		 4096
 #define BURST		 32
 #define ROUNDS		 15
-#define FRAMES_PER_ROUND 200000
+#define BURSTS_PER_ROUND 6250
+#define TURN_NS		 10000
+#define IDLE_TURNS	 1000
+#define IDLE_TURN_NS	 100000
+#define WARM_UP_BURSTS	 1000
 
 static const char ini[] = "[lcores]\ndata = 1\n"
 			  "[memory]\nlog_bytes = 256M\n"
@@ -33,13 +40,20 @@ static const char principal_ini[] = "[principal bench]\nkey_file = %s\nproduce =
  * way. */
 struct end {
 	struct kx_addr addr;
-	struct end *peer;
 	struct kx_frame ring[RING];
 	uint32_t head, tail;
 };
+static struct end broker_end, producer_end, consumer_end;
 static uint8_t *memory;
 static uint32_t next_buf;
 static uint64_t dropped;
+
+static struct end *end_at(uint16_t port)
+{
+	return port == broker_end.addr.port	 ? &broker_end
+		: port == producer_end.addr.port ? &producer_end
+						 : &consumer_end;
+}
 
 static void *end_alloc(void *ctx, uint32_t bytes, uint8_t **data)
 {
@@ -57,9 +71,8 @@ static void end_free(void *ctx, void *buf)
 
 static void end_send(void *ctx, void *buf, uint32_t bytes, const struct kx_path *path)
 {
-	struct end *from = ctx, *to = from->peer;
+	struct end *from = ctx, *to = end_at(path->remote.port);
 
-	(void)path;
 	if (to->tail - to->head == RING) {
 		dropped++;
 		return;
@@ -84,9 +97,10 @@ static void end_flush(void *ctx)
 
 static unsigned int end_room(void *ctx)
 {
-	const struct end *to = ((struct end *)ctx)->peer;
-
-	return RING - (to->tail - to->head);
+	(void)ctx;
+	return RING -
+		KX_MAX(broker_end.tail - broker_end.head,
+			KX_MAX(producer_end.tail - producer_end.head, consumer_end.tail - consumer_end.head));
 }
 
 static unsigned int end_rx(void *ctx, struct kx_frame *frames, unsigned int max)
@@ -131,11 +145,12 @@ static const struct kx_transport_ops ops = {
 	.forward = end_forward,
 };
 
-static struct end broker_end, client_end;
 static struct kx_broker *broker;
 static struct kx_ledger ledger;
-static struct kx_hub *hub;
-static uint64_t now_ns = 1000000000, expected, wrong, batches;
+static struct kx_hub *producer_hub, *consumer_hub;
+static struct kx_producer *producer;
+static uint32_t messages = 17; /* a frame */
+static uint64_t now_ns = 1000000000, made, expected, wrong, batches;
 
 static struct kx_key key;
 
@@ -203,15 +218,15 @@ static void broker_open(enum kx_protect protect)
 	ini_forget(text);
 }
 
-static uint64_t broker_ns;
+static uint64_t broker_ns, producer_ns, consumer_ns;
 
-static void broker_turn(void)
+static void broker_turn(uint64_t passed_ns)
 {
 	struct kx_frame frames[BURST];
 	uint64_t begin = kx_clock_mono_ns();
 	unsigned int n;
 
-	now_ns += 10000;
+	now_ns += passed_ns;
 	while ((n = end_rx(&broker_end, frames, BURST)) > 0)
 		kx_broker_rx(broker, frames, n, now_ns);
 	kx_broker_poll(broker, now_ns);
@@ -234,6 +249,38 @@ static void on_batch(void *user, const struct kx_batch_view *v)
 	}
 }
 
+static __attribute__((noinline)) void producer_turn(void)
+{
+	uint8_t *values;
+	uint32_t stride;
+
+	for (int i = 0; i < BURST; i++) {
+		if (kx_producer_claim(producer, 0, 0, 64, messages, &values, &stride) != KX_OK)
+			break;
+		for (uint32_t k = 0; k < messages; k++, made++)
+			memcpy(values + k * stride, &made, sizeof(made));
+		kx_producer_commit(producer, 0, now_ns);
+	}
+	kx_hub_poll(producer_hub, now_ns);
+}
+
+static __attribute__((noinline)) void consumer_turn(void)
+{
+	kx_hub_poll(consumer_hub, now_ns);
+}
+
+static void turn(void)
+{
+	uint64_t begin = kx_clock_mono_ns(), between;
+
+	producer_turn();
+	between = kx_clock_mono_ns();
+	producer_ns += between - begin;
+	consumer_turn();
+	consumer_ns += kx_clock_mono_ns() - between;
+	broker_turn(TURN_NS);
+}
+
 static int by_size(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -251,7 +298,7 @@ static double median(double *v, int n)
  */
 static double crc_ns(uint32_t frame_bytes)
 {
-	enum { N = 20000 };
+	enum { N = 2000 };
 	uint32_t sink = 0;
 	uint64_t begin = kx_clock_mono_ns();
 
@@ -266,25 +313,48 @@ static double crc_ns(uint32_t frame_bytes)
 	return (double)(kx_clock_mono_ns() - begin) / N;
 }
 
-int main(int argc, char **argv)
+static bool open_all(enum kx_protect protect)
 {
-	uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 17, stride, frame_bytes;
-	struct kx_client_opts co = {.channels_max = 1};
-	enum kx_protect protect = KX_PROTECT_PLAIN;
+	struct kx_client_opts co = {.channels_max = 1, .broker = broker_end.addr};
 	struct kx_producer_opts po = {.topic = "t", .send_slots = 2048};
 	struct kx_consumer_opts cs = {.topic = "t",
 		.start_offset = KX_OFFSET_EARLIEST,
 		.on_batch = on_batch,
 		.window_bytes = 1 << 20};
-	struct kx_transport transport = {&ops, &client_end};
+	struct kx_transport to_producer = {&ops, &producer_end}, to_consumer = {&ops, &consumer_end};
 	struct kx_hub_opts ho = {.rx_burst = 64, .tx_burst = 64};
-	double all[ROUNDS], crc[ROUNDS], in_broker[ROUNDS];
 	struct kx_client *pc, *cc;
-	struct kx_producer *producer;
 	struct kx_consumer *consumer;
-	uint64_t number = 0;
-	uint8_t *values;
 
+	if (protect != KX_PROTECT_PLAIN) {
+		co.principal = "bench";
+		co.key = key.bytes;
+		co.key_bytes = key.len;
+		co.protect = protect;
+	}
+	if (kx_hub_open(&to_producer, &ho, &producer_hub) != KX_OK ||
+		kx_hub_open(&to_consumer, &ho, &consumer_hub) != KX_OK ||
+		kx_client_open(producer_hub, &co, now_ns, &pc) != KX_OK ||
+		kx_client_open(consumer_hub, &co, now_ns, &cc) != KX_OK ||
+		kx_producer_open(pc, &po, now_ns, &producer) != KX_OK ||
+		kx_consumer_open(cc, &cs, now_ns, &consumer) != KX_OK)
+		return false;
+	for (int i = 0; i < IDLE_TURNS; i++) {
+		kx_hub_poll(producer_hub, now_ns);
+		kx_hub_poll(consumer_hub, now_ns);
+		broker_turn(IDLE_TURN_NS);
+	}
+	return messages > 0 && kx_producer_fit(producer, 64) >= messages;
+}
+
+int main(int argc, char **argv)
+{
+	enum kx_protect protect = KX_PROTECT_PLAIN;
+	double in_producer[ROUNDS], in_consumer[ROUNDS], all[ROUNDS], crc[ROUNDS], in_broker[ROUNDS];
+	uint32_t frame_bytes;
+
+	if (argc > 1)
+		messages = (uint32_t)atoi(argv[1]);
 	if (argc > 2 && !kx_protect_parse(argv[2], &protect)) {
 		fprintf(stderr, "micro_client: %s: plain, mac or aead is needed\n", argv[2]);
 		return 2;
@@ -292,57 +362,35 @@ int main(int argc, char **argv)
 	memory = aligned_alloc(64, (size_t)BUFS * BUF_BYTES);
 	memset(memory, 1, (size_t)BUFS * BUF_BYTES);
 	(void)kx_addr_parse("10.0.0.254:9000", 0, &broker_end.addr);
-	(void)kx_addr_parse("10.0.0.1:5000", 0, &client_end.addr);
-	broker_end.peer = &client_end;
-	client_end.peer = &broker_end;
+	(void)kx_addr_parse("10.0.0.1:5000", 0, &producer_end.addr);
+	(void)kx_addr_parse("10.0.0.1:5001", 0, &consumer_end.addr);
 	broker_open(protect);
-	co.broker = broker_end.addr;
-	if (protect != KX_PROTECT_PLAIN) {
-		co.principal = "bench";
-		co.key = key.bytes;
-		co.key_bytes = key.len;
-		co.protect = protect;
-	}
-	if (kx_hub_open(&transport, &ho, &hub) != KX_OK || kx_client_open(hub, &co, now_ns, &pc) != KX_OK ||
-		kx_client_open(hub, &co, now_ns, &cc) != KX_OK ||
-		kx_producer_open(pc, &po, now_ns, &producer) != KX_OK ||
-		kx_consumer_open(cc, &cs, now_ns, &consumer) != KX_OK)
+	if (!open_all(protect))
 		return 2;
-	for (int i = 0; i < 1000; i++) {
-		kx_hub_poll(hub, now_ns);
-		broker_turn();
-	}
-	if (kx_producer_fit(producer, 64) < count || count == 0)
-		return 2;
-	frame_bytes = 32 + 72 + count * 72;
+	frame_bytes = 32 + 72 + messages * 72;
+	for (int i = 0; i < WARM_UP_BURSTS; i++)
+		turn();
 	for (int round = 0; round < ROUNDS; round++) {
-		uint64_t spent_ns = 0, first = batches, begin;
+		uint64_t first = batches;
 		double frames;
 
-		broker_ns = 0;
-		while (batches - first < FRAMES_PER_ROUND) {
-			begin = kx_clock_mono_ns();
-			for (int i = 0; i < BURST; i++) {
-				if (kx_producer_claim(producer, 0, 0, 64, count, &values, &stride) != KX_OK)
-					break;
-				for (uint32_t k = 0; k < count; k++, number++)
-					memcpy(values + k * stride, &number, sizeof(number));
-				kx_producer_commit(producer, 0, now_ns);
-			}
-			kx_hub_poll(hub, now_ns);
-			spent_ns += kx_clock_mono_ns() - begin;
-			broker_turn();
-		}
+		broker_ns = producer_ns = consumer_ns = 0;
+		for (unsigned int i = 0; i < BURSTS_PER_ROUND; i++)
+			turn();
 		frames = (double)(batches - first);
-		all[round] = (double)spent_ns / frames;
+		in_producer[round] = (double)producer_ns / frames;
+		in_consumer[round] = (double)consumer_ns / frames;
+		all[round] = in_producer[round] + in_consumer[round];
 		in_broker[round] = (double)broker_ns / frames;
 		crc[round] = crc_ns(frame_bytes);
 	}
 	printf("%u messages a frame of %u bytes: %.0f ns a frame, of which CRCs %.0f ns; %.1f M messages/s; "
 	       "wrong %llu, "
 	       "dropped %llu\n",
-		count, frame_bytes, median(all, ROUNDS), median(crc, ROUNDS),
-		1e3 * count / median(all, ROUNDS), (unsigned long long)wrong, (unsigned long long)dropped);
+		messages, frame_bytes, median(all, ROUNDS), median(crc, ROUNDS),
+		1e3 * messages / median(all, ROUNDS), (unsigned long long)wrong, (unsigned long long)dropped);
+	printf("producer: %.0f, consumer: %.0f ns a frame; %llu frames\n", median(in_producer, ROUNDS),
+		median(in_consumer, ROUNDS), (unsigned long long)batches);
 	printf("broker: %.0f ns a frame, frames %s\n", median(in_broker, ROUNDS), kx_protect_name(protect));
 	return wrong == 0 && dropped == 0 ? 0 : 1;
 }
