@@ -194,17 +194,24 @@ static uint32_t records_at(struct sim *s, uint32_t partition, uint64_t offset)
 	return b->records;
 }
 
-/* Log bytes first sent stay below the consumer's credit; one batch that is larger may come when it has all
- * before. A batch in parts counts with its last one: what is trimmed while it is on its way never comes
- * whole. */
+/* What is sent first comes without a hole, but for what the log has no more. Its bytes stay below the
+ * consumer's credit; one batch that is larger may come when it has all before. A batch in parts counts with
+ * its last one: what is trimmed while it is on its way never comes whole. */
 static void delivered(
 	struct sim *s, struct wsub *w, uint64_t base, uint32_t records, uint32_t bytes, bool last)
 {
+	const struct mpart *m = &s->oracle.parts[s->broker.boots - 1][w->partition];
+
 	if (w->started && base < w->end_offset)
 		return;
+	SIM_CHECK(s, !w->started || base <= KX_MAX(w->end_offset, m->first_offset),
+		"subscription %u: %llu is sent, and %llu is next, in a log from %llu on", w->sub_id,
+		(unsigned long long)base, (unsigned long long)w->end_offset,
+		(unsigned long long)m->first_offset);
 	if (!w->started) { /* it has everything before the first, unless it is told that this is gone */
 		w->started = true;
 		w->next_offset = w->trimmed ? 0 : base;
+		w->end_offset = base;
 	}
 	/* parts of a batch that was trimmed before its end may have counted, or not: from then on nobody can
 	 * tell */
@@ -239,6 +246,44 @@ static void deliver(struct sim *s, struct wconn *c, const struct kx_frame_view *
 
 		delivered(s, w, b->base_offset, b->record_count, b->batch_bytes, true);
 		at += b->batch_bytes;
+	}
+}
+
+/* Whose CREDIT may be lost: nobody but the broker asks for it again. More than fit into a frame take turns.
+ */
+static void heartbeat(struct sim *s, struct lcore *l, const struct wconn *c, const struct kx_frame_view *v)
+{
+	const struct kx_receipt *r = (const struct kx_receipt *)v->body;
+	const struct kx_heartbeat_entry *e = (const struct kx_heartbeat_entry *)(r + 1);
+	const struct kx_topic_table *t = kx_broker_topics(l->broker);
+	struct kx_session_info info = {.conn_id = 0};
+	uint32_t slot = KX_NONE;
+
+	for (uint32_t i = 0; i < t->sub_total && c->sub_count <= KX_ENTRIES_MAX; i++) {
+		const struct kx_sub *sub = &t->subs[i];
+		const struct kx_partition *p;
+		uint32_t n = 0;
+
+		if (sub->session == KX_NONE)
+			continue;
+		if (sub->session != slot && !kx_broker_session_info(l->broker, slot = sub->session, &info))
+			info.conn_id = 0;
+		p = kx_topics_partition(t, sub->partition);
+		if (info.conn_id != c->conn_id ||
+			(sub->acked_offset == sub->cursor.offset && sub->done_offset == sub->acked_offset &&
+				(sub->cursor.offset == p->log.next_offset ||
+					sub->sent_bytes < sub->limit_bytes)))
+			continue;
+		while (n < r->entry_count && e[n].sub_id != sub->sub_id)
+			n++;
+		SIM_CHECK(s, n < r->entry_count,
+			"HEARTBEAT does not name subscription %u: of %llu it was sent %llu, has %llu, is "
+			"done with "
+			"%llu, may get %lld bytes",
+			sub->sub_id, (unsigned long long)p->log.next_offset,
+			(unsigned long long)sub->cursor.offset, (unsigned long long)sub->acked_offset,
+			(unsigned long long)sub->done_offset,
+			(long long)(sub->limit_bytes - sub->sent_bytes));
 	}
 }
 
@@ -296,6 +341,8 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 		check_ingest(l);
 	for (uint32_t i = 0; v.hdr->type == KX_COMMIT_ACK && i < r->entry_count; i++)
 		commit_entry(s, c, (const struct kx_commit_entry *)(r + 1) + i);
+	if (v.hdr->type == KX_HEARTBEAT)
+		heartbeat(s, l, c, &v);
 	if (!to_raw && v.hdr->handle != 0)
 		deliver(s, c, &v);
 }
