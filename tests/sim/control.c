@@ -156,7 +156,7 @@ static void ack_some(struct app_consumer *a, bool all)
 	}
 }
 
-void control_done(const struct client *c, uint32_t partition, uint64_t done)
+void control_done(const struct client *c, uint32_t partition, uint64_t begin, uint64_t done)
 {
 	struct sim *s = c->sim;
 	uint64_t most = 0;
@@ -173,6 +173,8 @@ void control_done(const struct client *c, uint32_t partition, uint64_t done)
 		if (partition < first || !has_part(a, part))
 			continue;
 		any = true;
+		if (a->polled && !a->manual) /* it may still read what it has of a log that is gone */
+			most = KX_MAX(most, begin);
 		if (a->manual)
 			most = KX_MAX(most, a->acked[part]);
 		else

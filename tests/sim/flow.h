@@ -85,8 +85,9 @@ void control_open(struct app_consumer *a, struct kx_consumer_opts *opts);
 void control_act(struct client *c);
 void control_in_batch(struct app_consumer *a, const struct kx_batch_view *v);
 void control_settle(struct client *c);
-/* What a CREDIT of this client may say: its application is done with everything below. */
-void control_done(const struct client *c, uint32_t partition, uint64_t done);
+/* What a CREDIT of this client may say: its application is done with everything below; the subscription began
+ * at `begin`. */
+void control_done(const struct client *c, uint32_t partition, uint64_t begin, uint64_t done);
 void control_complete(struct client *c, uint32_t max); /* polled completions */
 void control_abandon(struct app_producer *a);	       /* what is still pending is never told */
 

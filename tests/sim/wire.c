@@ -9,6 +9,7 @@ struct wsub {
 	uint32_t sub_id, partition;
 	uint64_t limit_bytes, sent_bytes, end_offset, next_offset; /* as the broker knows them */
 	uint64_t told_bytes, told_offset, done_offset;		   /* as the client has said */
+	uint64_t begin_offset;					   /* as SUBSCRIBED says */
 	bool started, trimmed;
 };
 struct wconn {
@@ -287,6 +288,14 @@ static void heartbeat(struct sim *s, struct lcore *l, const struct wconn *c, con
 	}
 }
 
+static void subscribed(struct wconn *c, const struct kx_subscribed *b)
+{
+	struct wsub *w = sub_of(c, b->sub_id);
+
+	if (w != NULL && b->code == KX_CODE_OK)
+		w->begin_offset = b->start_offset;
+}
+
 static void from_broker_size(struct sim *s, struct wconn *c, const struct kx_frame_view *v, uint32_t bytes)
 {
 	const struct kx_frag *f = (const struct kx_frag *)v->body;
@@ -343,6 +352,8 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 		commit_entry(s, c, (const struct kx_commit_entry *)(r + 1) + i);
 	if (v.hdr->type == KX_HEARTBEAT)
 		heartbeat(s, l, c, &v);
+	if (!to_raw && v.hdr->type == KX_SUBSCRIBED)
+		subscribed(c, (const struct kx_subscribed *)v.body);
 	if (!to_raw && v.hdr->handle != 0)
 		deliver(s, c, &v);
 }
@@ -376,7 +387,7 @@ static void credit(struct sim *s, const struct client *k, struct wconn *c, const
 			e[i].limit_bytes >= w->told_bytes && e[i].next_offset >= w->told_offset &&
 				e[i].done_offset >= w->done_offset,
 			"CREDIT of subscription %u fell", e[i].sub_id);
-		control_done(k, w->partition, e[i].done_offset);
+		control_done(k, w->partition, w->begin_offset, e[i].done_offset);
 		w->told_bytes = e[i].limit_bytes;
 		w->told_offset = e[i].next_offset;
 		w->done_offset = e[i].done_offset;
