@@ -117,7 +117,7 @@ static void test_content(void **state)
 	/* zeros in, before and behind it, and a byte order mark */
 	put("00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef\0", 65, 0600);
 	expect(load(path, &key), -EINVAL, "has more than one line");
-	put("\00000112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef", 67, 0600);
+	put("\00000112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef", 65, 0600);
 	expect(load(path, &key), -EINVAL, "has 0 digits");
 	put("\xef\xbb\xbf"
 	    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef",
