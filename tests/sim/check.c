@@ -247,6 +247,25 @@ static void positions(struct sim *s, const struct kx_sub *sub)
 	}
 }
 
+/* What the broker knows of a producer is what was stored: who comes back after its state was given up does
+ * not begin anew in the same epoch. All of them now and then: what is wrong stays so. */
+static void producers(struct lcore *l)
+{
+	const struct kx_topic_table *t = kx_broker_topics(l->broker);
+
+	for (uint32_t i = 0; i < t->producer_count && l->turns % 64 == 0; i++) {
+		const struct kx_producer_state *p = &t->producers[i];
+		const struct stream *st = p->producer_id != 0
+			? check_stream(l->sim, p->producer_id, p->partition, false)
+			: NULL;
+
+		SIM_CHECK(l->sim, st == NULL || st->epoch != p->producer_epoch || st->next_seq == p->next_seq,
+			"partition %u: producer %llu epoch %u is to go on with %llu, %llu are stored",
+			p->partition, (unsigned long long)p->producer_id, p->producer_epoch,
+			(unsigned long long)p->next_seq, (unsigned long long)st->next_seq);
+	}
+}
+
 static void credit(struct lcore *l)
 {
 	const struct kx_topic_table *t = kx_broker_topics(l->broker);
@@ -273,6 +292,7 @@ void check_lcore(struct lcore *l)
 	struct sim *s = l->sim;
 
 	check_ingest(l);
+	producers(l);
 	credit(l);
 	SIM_CHECK(s, l->buffers == 0, "lcore %u: %lld buffers are missing after a turn", l->index,
 		(long long)l->buffers);
