@@ -127,9 +127,19 @@ static void leave(struct sim *s)
 		client_down(&s->clients[i], false);
 }
 
+/* Enough has gone wrong: for so long, so many events, and of a whole run so many kinds, which chance may
+ * leave out for a while. */
+static bool chaos_is_over(const struct sim *s)
+{
+	if (s->now_ns < s->chaos_end_ns || s->events < SIM_EVENTS_MIN * 9 / 10)
+		return false;
+	return s->least_ns < 60 * KX_NS_PER_S || __builtin_popcountll(s->faults_seen) >= SIM_KINDS_MIN ||
+		s->now_ns >= s->chaos_end_ns + s->least_ns;
+}
+
 static void phase(struct sim *s)
 {
-	if (!s->calm && s->now_ns >= s->chaos_end_ns && s->events >= SIM_EVENTS_MIN * 9 / 10) {
+	if (!s->calm && chaos_is_over(s)) {
 		/* what waits goes no faster than a quota lets it */
 		s->end_ns = s->now_ns + (s->features & FLOW_QUOTA ? 120 : 30) * KX_NS_PER_S;
 		calm(s);
