@@ -23,11 +23,11 @@
 #define RING		 4096
 #define BURST		 32
 #define ROUNDS		 15
-#define BURSTS_PER_ROUND 6250
+#define BURSTS_PER_ROUND (getenv("KX_BURSTS") ? (unsigned int)atoi(getenv("KX_BURSTS")) : 6250u)
 #define TURN_NS		 10000
 #define IDLE_TURNS	 1000
 #define IDLE_TURN_NS	 100000
-#define WARM_UP_BURSTS	 1000
+#define WARM_UP_BURSTS	 200
 
 static const char ini[] = "[lcores]\ndata = 1\n"
 			  "[memory]\nlog_bytes = 256M\n"

@@ -42,12 +42,12 @@ static uint32_t crc_instruction(uint32_t state, const uint8_t *p, size_t n)
 #endif
 
 /* ISA-L takes an int length, neither inverts before nor after, and picks its code for the CPU at run time. */
-static uint32_t crc_isal(uint32_t state, const uint8_t *p, size_t n)
-{
-	const size_t most = (size_t)1 << 30;
+#define ISAL_MOST_BYTES ((size_t)1 << 30)
 
+static __attribute__((noinline, cold)) uint32_t crc_pieces(uint32_t state, const uint8_t *p, size_t n)
+{
 	while (n > 0) {
-		size_t part = KX_MIN(n, most);
+		size_t part = KX_MIN(n, ISAL_MOST_BYTES);
 
 		state = crc32_iscsi((unsigned char *)(uintptr_t)p, (int)part, state);
 		p += part;
@@ -62,5 +62,7 @@ uint32_t kx_crc32c(uint32_t crc, const void *data, size_t bytes)
 	if (bytes < ISAL_FROM_BYTES)
 		return ~crc_instruction(~crc, data, bytes);
 #endif
-	return ~crc_isal(~crc, data, bytes);
+	if (kx_likely(bytes <= ISAL_MOST_BYTES))
+		return ~crc32_iscsi((unsigned char *)(uintptr_t)data, (int)bytes, ~crc);
+	return ~crc_pieces(~crc, data, bytes);
 }

@@ -41,6 +41,14 @@ uint32_t kx_producer_fit(const struct kx_producer *p, uint32_t value_bytes)
 	return KX_MAX(fit(p->batch_max, value_bytes), KX_MIN(fit(p->batch_limit, value_bytes), 1u));
 }
 
+/* count <= fit(), without a division */
+static bool fits(uint32_t batch_bytes, uint32_t value_bytes, uint32_t count)
+{
+	uint64_t stride = sizeof(struct kx_record_hdr) + kx_align8(value_bytes);
+
+	return KX_BATCH_HDR_BYTES + count * stride <= batch_bytes;
+}
+
 enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint64_t stream_key,
 	uint32_t value_bytes, uint32_t count, uint8_t **values, uint32_t *stride_bytes)
 {
@@ -56,7 +64,7 @@ enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint
 		return KX_UNKNOWN_PARTITION;
 	if (kx_unlikely(count == 0 || count > UINT16_MAX || values == NULL || stride_bytes == NULL))
 		return KX_BAD_ARGUMENT;
-	if (kx_unlikely(value_bytes > p->max_message_bytes || count > fit(p->batch_limit, value_bytes)))
+	if (kx_unlikely(value_bytes > p->max_message_bytes || !fits(p->batch_limit, value_bytes, count)))
 		return KX_TOO_LARGE;
 	part = &p->parts[partition];
 	if (kx_unlikely(part->ch == NULL || part->failed != 0)) {
@@ -68,9 +76,8 @@ enum kx_result kx_producer_claim(struct kx_producer *p, uint32_t partition, uint
 	if (kx_unlikely(slot == NONE))
 		return KX_BACK_PRESSURED;
 	kx_batch_begin(&p->claim_w, slot_data(p, slot), p->batch_limit, part->id, 0, 0, 0, stream_key);
-	*values = kx_batch_claim(&p->claim_w, value_bytes);
-	for (uint32_t i = 1; i < count; i++)
-		(void)kx_batch_claim(&p->claim_w, value_bytes);
+	*values = count == 1 ? kx_batch_claim(&p->claim_w, value_bytes)
+			     : kx_batch_claim_run(&p->claim_w, value_bytes, count);
 	*stride_bytes = (uint32_t)(sizeof(struct kx_record_hdr) + kx_align8(value_bytes));
 	p->claimed = true;
 	p->claim_part = partition;

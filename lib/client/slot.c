@@ -73,7 +73,8 @@ void kxc_slot_queue(struct part *part, uint32_t slot, struct kx_batch_writer *w,
 	part->tail = slot;
 	if (part->unsent == NONE)
 		part->unsent = slot;
-	kxc_part_list_send(part);
+	if (kx_unlikely(!part->send_listed || !part->ch->ready))
+		kxc_part_list_send(part);
 }
 
 /* A split batch becomes whole again only in another session: this broker may have parts of it. */

@@ -220,8 +220,42 @@ static void count_first(struct channel *ch, struct slot *s, uint64_t now_ns)
 	}
 	if (s->sent_ns == 0)
 		s->sent_ns = now_ns;
-	ch->blocked_ns = 0;
-	ch->blocked_probes = 0;
+	kx_cc_sent(&ch->cc);
+}
+
+/* All of the batch has left. */
+static void sent_whole(struct part *part, struct slot *s, uint64_t now_ns)
+{
+	if (part->unsent == part->head)
+		part->progress_ns = now_ns;
+	s->state = SLOT_SENT;
+	part->unsent = s->next;
+}
+
+/* The next part of a batch that does not fit a frame. */
+static enum sent first_send_part(struct channel *ch, struct part *part, struct slot *s, uint64_t now_ns)
+{
+	struct large *l = &part->producer->larges[s->large];
+	enum sent sent;
+
+	if (l->sent_parts == 0) {
+		/* one at a time: were a later one complete at the broker before this, it could take the place
+		 * that this one needs. For the oldest of its partition the broker keeps one (and what is
+		 * under way may be waiting for just that) */
+		if (ch->large_unacked > 0 && part->unsent != part->head)
+			return SENT_BLOCKED;
+		l->part_bytes = kxc_large_part_bytes(ch);
+		l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
+	}
+	sent = send_part(ch, part->producer, s->large, l->sent_parts, now_ns);
+	if (kx_unlikely(sent != SENT))
+		return sent;
+	l->sent_parts++;
+	ch->large_unacked++;
+	count_first(ch, s, now_ns);
+	if (l->sent_parts >= l->parts)
+		sent_whole(part, s, now_ns);
+	return SENT;
 }
 
 static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_ns)
@@ -244,35 +278,13 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 		if (s->large == NONE)
 			return SENT_BLOCKED;
 	}
-	if (kx_likely(s->large == NONE)) {
-		sent = send_slot(ch, p, part->unsent, now_ns);
-	} else {
-		struct large *l = &p->larges[s->large];
-
-		if (l->sent_parts == 0) {
-			/* one at a time: were a later one complete at the broker before this, it could take
-			 * the place that this one needs. For the oldest of its partition the broker keeps one
-			 * (and what is under way may be waiting for just that) */
-			if (ch->large_unacked > 0 && part->unsent != part->head)
-				return SENT_BLOCKED;
-			l->part_bytes = kxc_large_part_bytes(ch);
-			l->parts = (s->bytes + l->part_bytes - 1) / l->part_bytes;
-		}
-		sent = send_part(ch, p, s->large, l->sent_parts, now_ns);
-		l->sent_parts += sent == SENT;
-		ch->large_unacked += sent == SENT;
-	}
+	if (kx_unlikely(s->large != NONE))
+		return first_send_part(ch, part, s, now_ns);
+	sent = send_slot(ch, p, part->unsent, now_ns);
 	if (kx_unlikely(sent != SENT))
 		return sent;
 	count_first(ch, s, now_ns);
-	kx_cc_sent(&ch->cc);
-	ch->client->stats.produce_frames++;
-	if (s->large != NONE && p->larges[s->large].sent_parts < p->larges[s->large].parts)
-		return SENT;
-	if (part->unsent == part->head)
-		part->progress_ns = now_ns;
-	s->state = SLOT_SENT;
-	part->unsent = s->next;
+	sent_whole(part, s, now_ns);
 	return SENT;
 }
 
@@ -293,19 +305,21 @@ unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 {
 	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
 	enum sent sent = SENT;
+	unsigned int again, n;
 	struct part *part;
-	unsigned int n;
 	bool more;
 
 	ch->send_due_ns = UINT64_MAX;
-	n = repairs(ch, budget, now_ns, &more);
-
+	again = n = repairs(ch, budget, now_ns, &more);
 	while ((part = next_part(ch)) != NULL && n < budget) {
 		sent = first_send(ch, part, now_ns);
 		if (sent != SENT)
 			break;
 		n++;
+		ch->blocked_ns = 0;
+		ch->blocked_probes = 0;
 	}
+	ch->client->stats.produce_frames += n - again;
 	if (part == NULL)
 		ch->blocked_ns = 0;
 	else if (sent == SENT_BLOCKED)

@@ -10,7 +10,7 @@ uint32_t kx_batch_header_crc(const struct kx_batch_hdr *b)
 	state = wire_crc_step(state, wire_load64(p + 4));
 	state = wire_crc_step(state, wire_load64(p + 12));
 	state = wire_crc_step(state, wire_load64(p + 20));
-	return kx_crc32c(~state, p + 28, 4);
+	return wire_crc_end32(state, wire_load32(p + 28));
 }
 
 uint32_t kx_batch_data_crc(const struct kx_batch_hdr *b)

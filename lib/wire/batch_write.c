@@ -68,6 +68,24 @@ static uint8_t *put_headers(
 	return end;
 }
 
+uint8_t *kx_batch_claim_run(struct kx_batch_writer *w, uint32_t value_bytes, uint32_t count)
+{
+	uint64_t need = sizeof(struct kx_record_hdr) + kx_align8(value_bytes);
+	uint8_t *at = (uint8_t *)w->batch + w->used_bytes, *end;
+
+	if (kx_unlikely(need * count > w->max_bytes - w->used_bytes || count > UINT16_MAX - w->record_count))
+		return NULL;
+	end = at + need * count;
+	if (value_bytes & 7)
+		for (uint8_t *p = at; p < end; p += need)
+			*(uint64_t *)(p + need - 8) = 0;
+	for (uint8_t *p = at; p < end; p += need)
+		*(struct kx_record_hdr *)p = (struct kx_record_hdr){value_bytes, 0, 0, 0};
+	w->used_bytes += (uint32_t)(need * count);
+	w->record_count += count;
+	return at + sizeof(struct kx_record_hdr);
+}
+
 uint8_t *kx_batch_claim_full(struct kx_batch_writer *w, const struct kx_record *r,
 	const struct kx_header_view *headers, unsigned int header_count)
 {

@@ -669,8 +669,9 @@ static KX_ALWAYS_INLINE uint8_t *kx_batch_claim(struct kx_batch_writer *w, uint3
 	w->record_count++;
 	return at + sizeof(struct kx_record_hdr);
 }
-/** Add a record with optional parts (r->headers unused; pass `headers`, `header_count`). @return as
- * kx_batch_claim. */
+/** Add `count` (1 or more) plain records of one size in a row, or none. @return as kx_batch_claim(). */
+uint8_t *kx_batch_claim_run(struct kx_batch_writer *w, uint32_t value_bytes, uint32_t count);
+/** The same with optional parts (r->headers unused; pass `headers`, `header_count`). */
 uint8_t *kx_batch_claim_full(struct kx_batch_writer *w, const struct kx_record *r,
 	const struct kx_header_view *headers, unsigned int header_count);
 /** Finish: sizes, count and data CRC. @return batch bytes. At least one record. */
@@ -685,7 +686,6 @@ static inline uint32_t kx_key_partition(uint64_t stream_key, uint32_t partitions
 {
 	return (uint32_t)(((unsigned __int128)kx_mix64(stream_key) * partitions) >> 64);
 }
-
 /** Name of a protection: "plain", "mac", "aead" (enum kx_protect); "?" when unknown. */
 const char *kx_protect_name(uint8_t protect);
 /** The reverse. @return false for another text. */

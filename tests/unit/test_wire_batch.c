@@ -401,6 +401,56 @@ static void writer_limits(void **state)
 	free(memory);
 }
 
+/* A run is what as many single records are; one that does not fit adds nothing. */
+static void runs(void **state)
+{
+	(void)state;
+	static uint8_t other[BATCH_BYTES] KX_ALIGNED(8);
+	static const uint32_t sizes[] = {0, 1, 7, 8, 9, 64};
+	struct kx_batch_writer one, run;
+
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint32_t size = sizes[i], stride = 8 + (uint32_t)kx_align8(size), count = 0;
+		uint8_t *at = NULL, *values;
+
+		memset(batch_memory, 0xaa, sizeof(batch_memory));
+		memset(other, 0xaa, sizeof(other));
+		kx_batch_begin(&one, batch_memory, BATCH_BYTES, 6, 7, 1, 0, 9);
+		kx_batch_begin(&run, other, BATCH_BYTES, 6, 7, 1, 0, 9);
+		while ((at = kx_batch_claim(&one, size)) != NULL) {
+			memset(at, 'v', size);
+			count++;
+		}
+		assert_null(kx_batch_claim_run(&run, size, count + 1));
+		assert_int_equal(run.record_count, 0);
+		assert_int_equal(run.used_bytes, KX_BATCH_HDR_BYTES);
+		assert_non_null(kx_batch_claim_run(&run, size, 1));
+		values = kx_batch_claim_run(&run, size, count - 1);
+		assert_ptr_equal(values, other + KX_BATCH_HDR_BYTES + stride + 8);
+		for (uint32_t k = 0; k < count; k++)
+			memset(other + KX_BATCH_HDR_BYTES + k * stride + 8, 'v', size);
+		assert_int_equal(kx_batch_end(&run), kx_batch_end(&one));
+		assert_memory_equal(other, batch_memory, BATCH_BYTES);
+	}
+}
+
+static void longest_run(void **state)
+{
+	(void)state;
+	uint32_t bytes = KX_BATCH_HDR_BYTES + 65536 * 8;
+	uint8_t *memory = malloc(bytes);
+	struct kx_batch_writer w;
+
+	assert_non_null(memory);
+	kx_batch_begin(&w, memory, bytes, 0, 1, 1, 0, 0);
+	assert_null(kx_batch_claim_run(&w, UINT32_MAX, UINT32_MAX));
+	assert_null(kx_batch_claim_run(&w, 0, 65536));
+	assert_non_null(kx_batch_claim_run(&w, 0, 65535));
+	assert_null(kx_batch_claim_run(&w, 0, 1));
+	assert_int_equal(w.record_count, 65535);
+	free(memory);
+}
+
 /* The largest message, and one byte more. */
 static void largest(void **state)
 {
@@ -444,6 +494,8 @@ int main(void)
 		cmocka_unit_test(iterate_full),
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(writer_limits),
+		cmocka_unit_test(runs),
+		cmocka_unit_test(longest_run),
 		cmocka_unit_test(largest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
