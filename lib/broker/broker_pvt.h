@@ -476,8 +476,10 @@ void quota_more_messages(
 void quota_refund(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes);
 /* May the session's credit be extended? */
 bool quota_open(struct kx_broker *b, struct session *s);
-/* Bytes it may have ahead. */
+/* Bytes it may have ahead; 0: it had more than its part not long ago, and waits. */
 uint64_t quota_window(const struct kx_broker *b, struct session *s);
+/* It was given so many of them, which counts only now: the log may have had no room for any. */
+void quota_gave(const struct kx_broker *b, struct session *s, uint64_t bytes);
 /* Does the partition's topic take this much of the session now? No: it is not acknowledged and comes again.
  */
 bool quota_takes(struct kx_broker *b, struct session *s, const struct kx_partition *p, uint32_t batch_bytes);

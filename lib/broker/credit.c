@@ -293,13 +293,14 @@ static void extend_bytes(struct kx_broker *b, struct session *s)
 		more = joined_more(b, s, more);
 	if (kx_unlikely(s->asks && more < want)) /* others keep what they do not use, and would for ever */
 		more = KX_MAX(more, KX_MIN(want, room_now(b, s)));
-	s->asks = false;
+	s->asks &= window == 0; /* in its turn, what it asks for is looked at */
 	if (more == 0)
 		return;
 	reserve(s, more);
 	if (s->loose)
 		b->loose_bytes += more;
 	s->limit_bytes += more;
+	quota_gave(b, s, more);
 }
 
 void credit_exceeded(struct kx_broker *b, struct session *s, bool turn)

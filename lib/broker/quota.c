@@ -333,10 +333,21 @@ uint64_t quota_window(const struct kx_broker *b, struct session *s)
 	wish = KX_MIN(KX_MAX((uint64_t)s->largest_batch, s->asks ? 2 * unused : 0), b->window_bytes);
 	known = slower(s->quota_messages_per_s, s->quota_bytes_per_s) != 0;
 	s->quota_allowed = KX_MAX(s->quota_allowed, known ? KX_MAX(window, wish) : window);
-	if (wish <= window || unused >= wish)
-		return window;
-	s->quota_large_ns = b->now_ns + KX_MIN((wish - unused) * (KX_NS_PER_S / AHEAD) / window, LARGE_NS);
-	return wish;
+	return KX_MAX(window, wish);
+}
+
+void quota_gave(const struct kx_broker *b, struct session *s, uint64_t bytes)
+{
+	uint64_t window;
+
+	if (kx_likely(b->topic_quotas == NULL))
+		return;
+	window = ahead_of(b, s);
+	if (window >= b->window_bytes)
+		return;
+	window = part_of(b, window);
+	if (s->limit_bytes - s->used_bytes > window)
+		s->quota_large_ns = b->now_ns + KX_MIN(bytes * (KX_NS_PER_S / AHEAD) / window, LARGE_NS);
 }
 
 /* A topic that the session has not written to since the last tick holds it back no more, once it has no
