@@ -151,8 +151,9 @@ uint32_t seal_raw(struct raw *r, uint8_t *frame, uint32_t bytes)
 
 	if (bytes < sizeof(*h))
 		return bytes;
-	if (r->protect.flag == 0 || h->type <= KX_REFUSE || h->conn_id != r->conn_id ||
-		sizeof(*h) + 8u * h->ext_words > bytes || chance(s, 20)) {
+	if (sizeof(*h) + 8u * h->ext_words > bytes)
+		return bytes; /* the check would be one of bytes that are not there */
+	if (r->protect.flag == 0 || h->type <= KX_REFUSE || h->conn_id != r->conn_id || chance(s, 20)) {
 		kx_frame_seal(frame, bytes);
 		return bytes;
 	}
