@@ -5,8 +5,7 @@
 set -u
 
 dir=$(mktemp -d) || exit 2
-broker=
-trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
 port=19360
 cli="$KX_BUILD/app/cli/kaelix-cli -b 127.0.0.1:$port"
 fail() {
@@ -45,14 +44,23 @@ log_bytes = 32M
 max_message_bytes = 1M
 INI
 mkfifo "$dir/stdin"
-"$KX_BUILD/tests/unit/udp_broker" "$dir/broker.ini" $port 3 <"$dir/stdin" >"$dir/broker.txt" &
-broker=$!
-exec 9>"$dir/stdin"
-for _ in $(seq 200); do
-  grep -q ready "$dir/broker.txt" && break
-  sleep 0.05
-done
-grep -q ready "$dir/broker.txt" || fail "no broker"
+# until TEXT FILE: it is there, within 10 s
+until_said() {
+  for _ in $(seq 200); do
+    grep -q -e "$1" "$2" && return
+    sleep 0.05
+  done
+  fail "no '$1' in: $(cat "$2")"
+}
+# A new one, with empty logs. It ends when descriptor 9 is closed.
+broker_up() {
+  : >"$dir/broker.txt"
+  "$KX_BUILD/tests/unit/udp_broker" "$dir/broker.ini" $port 3 <"$dir/stdin" >"$dir/broker.txt" &
+  broker=$!
+  exec 9>"$dir/stdin"
+  until_said ready "$dir/broker.txt"
+}
+broker_up
 
 # A million lines, byte for byte.
 seq 1 1000000 | sed 's/.*/line & of a million/' >"$dir/lines"
@@ -190,6 +198,12 @@ refused "--too-long is no option of consume" consume -t lines --too-long skip
 refused "--topic is given 2 times" produce -t lines -t big
 refused "--too-long never: stop or skip" produce -t lines --too-long never
 refused "--key and --key-delimiter exclude each other" produce -t lines -k a -K :
+for format in xml '' %q %s% % %% 'no field\\n'; do
+  refused "value, json, length, or a text" consume -t lines -f "$format"
+done
+refused "now, or an offset" consume -t lines --from yesterday
+refused "broker port 99999: a whole number" topics -b 10.77.0.1:99999
+[ "$(wc -l <"$dir/err")" = 1 ] || fail "a second line about the port: $(cat "$dir/err")"
 
 # Wrong use and no broker.
 $cli 2>/dev/null
@@ -209,24 +223,105 @@ want 1 "an unknown topic"
 grep -q "unknown topic" "$dir/err" || fail "unknown topic: $(cat "$dir/err")"
 $cli consume -t four -p 4 2>/dev/null
 want 1 "an unknown partition"
+$cli topics -t nosuch 2>"$dir/err"
+want 1 "topics of an unknown one"
+grep -q "topic nosuch: unknown topic" "$dir/err" || fail "the topic is not named: $(cat "$dir/err")"
+$cli produce -t four -p 9 </dev/null 2>"$dir/err"
+want 1 "no such partition, and nothing to send"
+grep -q "topic four has no partition 9, only 0 to 3" "$dir/err" || fail "partition 9: $(cat "$dir/err")"
+same null "$($cli ping -c 1 --json | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)[0]["p99_ns"]))')" \
+  "p99 of one ping"
+same 3 "$($cli ping -c 1 | grep -c 'p99 - us$')" "p99 of one ping as text"
+
+# Started without standard descriptors: the socket is not read as standard input.
+before=$($cli topics -t four --json | python3 -c 'import json, sys; print([p["next_offset"] for p in json.load(sys.stdin)])')
+# shellcheck disable=SC2086 # words
+timeout 20 $cli produce -t four <&-
+want 0 "produce without a standard input"
+# shellcheck disable=SC2086 # words
+timeout 20 $cli produce -t four <&- >&- 2>&-
+want 0 "produce without any standard descriptor"
+same "$before" "$($cli topics -t four --json | python3 -c 'import json, sys; print([p["next_offset"] for p in json.load(sys.stdin)])')" \
+  "what was sent without a standard input"
+
 $cli -b 127.0.0.1:9 --timeout 200 topics 2>/dev/null
 want 3 "no broker there"
 grep -q "Exit codes" <<<"$($cli --help)" || fail "--help"
 
-# SIGINT ends a consumer cleanly; a broker that stops ends a waiting one with 1.
+# SIGINT ends a consumer cleanly.
 $cli consume -t lines --from now 9>&- &
 consumer=$!
 sleep 0.3
 kill -INT "$consumer"
 wait "$consumer"
 want 0 "SIGINT"
-$cli consume -t lines --from now 2>/dev/null 9>&- &
+
+# A broker that stops, in order and then by SIGKILL, and is started again: consume and produce wait and go on.
+mkfifo "$dir/lines.in"
+$cli produce -t four -p 3 9>&- <"$dir/lines.in" 2>"$dir/produce.err" &
+producer=$!
+exec 8>"$dir/lines.in"
+$cli consume -t four --from now 9>&- 8>&- >"$dir/consumed" 2>"$dir/consume.err" &
 consumer=$!
+for _ in $(seq 100); do
+  echo marker >&8
+  grep -q marker "$dir/consumed" && break
+  sleep 0.05
+done
+until_said marker "$dir/consumed"
+for how in order kill; do
+  : >"$dir/consume.err"
+  : >"$dir/produce.err"
+  [ $how = order ] || kill -9 "$broker"
+  exec 9>&-
+  wait "$broker" 2>/dev/null
+  broker_up 8>&-
+  until_said "connected to 127.0.0.1:$port again" "$dir/consume.err"
+  until_said "connected to 127.0.0.1:$port again" "$dir/produce.err"
+  if [ $how = order ]; then
+    grep -q "ended: the broker is stopping; connecting again" "$dir/consume.err" || fail "$(cat "$dir/consume.err")"
+    grep -q "ended: the broker is stopping; connecting again" "$dir/produce.err" || fail "$(cat "$dir/produce.err")"
+  fi
+  echo "after $how" >&8
+  until_said "after $how" "$dir/consumed"
+done
+kill -INT "$consumer"
+wait "$consumer"
+want 0 "consume that has outlasted two brokers"
+exec 8>&-
+wait "$producer"
+want 1 "produce, of whose messages the broker has lost some"
+grep -q "the broker was started again and has lost" "$dir/produce.err" || fail "lost: $(cat "$dir/produce.err")"
+grep -q "lines were confirmed, 0 not" "$dir/produce.err" || fail "the sum: $(cat "$dir/produce.err")"
+
+# Partitions of different length: the one that ends before the offset is named, the others are shown.
+printf '1\n2\n' | $cli produce -t four -p 0
+want 0 "two messages"
+same "0 1 2" "$($cli consume -t four --from 1 -p 0 --count 1 -f '%p %o %s\n' 2>"$dir/err")" "one partition from an offset"
+$cli consume -t four --from 1 --count 1 -f '%p %o %s\n' >"$dir/out" 2>"$dir/err"
+want 0 "from an offset that lies beyond the end of other partitions"
+same "0 1 2" "$(cat "$dir/out")" "what is readable"
+same "1 2" "$(sed -n 's/.*partition \([0-9]\) ends at offset 0, before --from 1.*/\1/p' "$dir/err" | sort | xargs)" \
+  "the partitions that end before: $(cat "$dir/err")"
+
+# For no longer than --timeout; then the exit code is 3, and produce says what was not confirmed.
+$cli consume -t lines --timeout 300 2>"$dir/consume.err" 9>&- >/dev/null &
+consumer=$!
+$cli produce -t four -p 1 --producer-id 0 --timeout 300 9>&- <"$dir/lines.in" 2>"$dir/produce.err" &
+producer=$!
+exec 8>"$dir/lines.in"
+until_said ", epoch " "$dir/produce.err"
 sleep 0.3
 exec 9>&-
-wait "$consumer"
-want 1 "the broker stopped"
 wait "$broker"
 want 0 "the broker"
-broker=
+until_said connecting "$dir/produce.err"
+echo late >&8
+wait "$consumer"
+want 3 "consume, and the broker does not come back"
+grep -q "has not come back; given up" "$dir/consume.err" || fail "$(cat "$dir/consume.err")"
+wait "$producer"
+want 3 "produce, and the broker does not come back"
+exec 8>&-
+grep -q "0 lines were confirmed, [01] not" "$dir/produce.err" || fail "the sum: $(cat "$dir/produce.err")"
 echo "kaelix-cli: all as it should be"

@@ -69,6 +69,8 @@ int main(int argc, char **argv)
 	static struct app app;
 	int rc = 0;
 
+	if (kx_stdio_open() != 0)
+		return APP_EXIT_USAGE;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	app.signal_fd = app.timer_fd = app.epoll_fd = -1;
 	kx_text_init(&app.why, app.why_text, sizeof(app.why_text));

@@ -53,21 +53,103 @@ static const char *blocked_text(uint32_t cause)
 	return cause < KX_DIM(texts) ? texts[cause] : "unknown cause";
 }
 
+/* produce and consume outlast a broker that is started again; a question does not. */
+static bool outlasts(const struct cli *cli)
+{
+	return strcmp(cli->opts->command, "produce") == 0 || strcmp(cli->opts->command, "consume") == 0;
+}
+
+static void connected(struct cli *cli)
+{
+	if (cli->connected)
+		cli_error("connected to %s again", cli->opts->broker_text);
+	cli->connected = true;
+	cli->give_up_ns = UINT64_MAX;
+}
+
+static void disconnected(struct cli *cli, const struct kx_event *e)
+{
+	const struct cli_options *o = cli->opts;
+
+	if (cli->exit_code != EXIT_RUNNING)
+		return;
+	if (!outlasts(cli)) {
+		cli_error("session with %s ended: %s", o->broker_text, why(e));
+		cli_fail(cli, EXIT_FAILED);
+		return;
+	}
+	cli_error("session with %s ended: %s; connecting again, for %.10g s at most", o->broker_text,
+		e->result == KX_STOPPING ? kx_code_text(KX_CODE_STOPPING) : why(e), (double)o->gone_ns / 1e9);
+	cli->give_up_ns = kx_clock_mono_ns() + o->gone_ns;
+	if (strcmp(o->command, "consume") == 0)
+		cli->ready = false; /* silence is no idleness now */
+}
+
+static void connect_failed(struct cli *cli, const struct kx_event *e)
+{
+	const struct cli_options *o = cli->opts;
+
+	if (cli->exit_code != EXIT_RUNNING)
+		return;
+	/* not there, or not for long: the time for waiting decides */
+	if (outlasts(cli) && cli->connected && (e->result == KX_TIMED_OUT || e->result == KX_STOPPING))
+		return;
+	if (outlasts(cli) && e->result == KX_STOPPING) {
+		cli_error("%s: %s; waiting, for %.10g s at most", o->broker_text, why(e),
+			(double)o->timeout_ns / 1e9);
+		cli->give_up_ns = kx_clock_mono_ns() + o->timeout_ns;
+		return;
+	}
+	cli_error("cannot connect to %s: %s", o->broker_text, why(e));
+	cli_fail(cli, EXIT_CONNECT);
+}
+
+void cli_check_gone(struct cli *cli, uint64_t now_ns)
+{
+	if (now_ns < cli->give_up_ns || cli->exit_code != EXIT_RUNNING)
+		return;
+	cli_error("%s has not come back; given up", cli->opts->broker_text);
+	cli_fail(cli, EXIT_CONNECT);
+}
+
+static void truncated(const struct cli *cli, const struct kx_event *e)
+{
+	unsigned long long end = e->first;
+
+	if (cli->began)
+		cli_error("partition %u: cut back to offset %llu", e->partition, end);
+	else
+		cli_error("partition %u ends at offset %llu, before --from %llu: shown is what comes from "
+			  "now on",
+			e->partition, end, (unsigned long long)cli->opts->from);
+}
+
+static void lost(struct cli *cli, const struct kx_event *e)
+{
+	cli_error("partition %u: the broker was started again and has lost %u messages that it had "
+		  "confirmed, of "
+		  "offsets %llu to %llu",
+		e->partition, e->count, (unsigned long long)e->first, (unsigned long long)e->last);
+	cli->lost += e->count;
+}
+
 static void on_event(void *user, const struct kx_event *e)
 {
 	struct cli *cli = user;
 	const struct cli_options *o = cli->opts;
 
 	switch (e->type) {
+	case KX_EVENT_CONNECTED:
+		connected(cli);
+		break;
 	case KX_EVENT_CONNECT_FAILED:
-		if (cli->exit_code == EXIT_RUNNING)
-			cli_error("cannot connect to %s: %s", o->broker_text, why(e));
-		cli_fail(cli, EXIT_CONNECT);
+		connect_failed(cli, e);
 		break;
 	case KX_EVENT_DISCONNECTED:
-		cli_error("session with %s ended: %s", o->broker_text, why(e));
-		if (strcmp(o->command, "consume") != 0 || e->result == KX_STOPPING)
-			cli_fail(cli, EXIT_FAILED);
+		disconnected(cli, e);
+		break;
+	case KX_EVENT_LOST:
+		lost(cli, e);
 		break;
 	case KX_EVENT_PRODUCER_FAILED:
 	case KX_EVENT_CONSUMER_FAILED:
@@ -77,10 +159,15 @@ static void on_event(void *user, const struct kx_event *e)
 	case KX_EVENT_PRODUCER_READY:
 		if (o->says_producer)
 			say_producer(cli);
-		cli->ready = true;
+		if (o->partition >= (int64_t)e->count) {
+			cli_error("topic %s has no partition %lld, only 0 to %u", o->topic,
+				(long long)o->partition, e->count - 1);
+			cli_fail(cli, EXIT_FAILED);
+		}
+		cli->ready = cli->began = true;
 		break;
 	case KX_EVENT_CONSUMER_READY:
-		cli->ready = true;
+		cli->ready = cli->began = true;
 		break;
 	case KX_EVENT_CONSUMER_WAITING:
 		cli_error("topic %s, partition %u: %s; asking again", o->topic, e->partition, why(e));
@@ -90,8 +177,7 @@ static void on_event(void *user, const struct kx_event *e)
 			(unsigned long long)e->first, (unsigned long long)e->last);
 		break;
 	case KX_EVENT_OFFSET_TRUNCATED:
-		cli_error(
-			"partition %u: cut back to offset %llu", e->partition, (unsigned long long)e->first);
+		truncated(cli, e);
 		break;
 	case KX_EVENT_THROTTLED:
 		cli_error("waiting: the broker takes no more now (%s)", blocked_text(e->code));
@@ -121,7 +207,7 @@ bool cli_connect(struct cli *cli, const struct cli_options *o)
 		opts.key = o->principal_key.bytes;
 		opts.key_bytes = o->principal_key.len;
 	}
-	*cli = (struct cli){.opts = o, .exit_code = EXIT_RUNNING};
+	*cli = (struct cli){.opts = o, .exit_code = EXIT_RUNNING, .give_up_ns = UINT64_MAX};
 	rc = kx_client_connect_udp(&opts, &cli->c);
 	if (rc == 0)
 		return true;
@@ -167,7 +253,7 @@ int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
 	struct cli_options o;
-	int code = cli_parse(argc, argv, &o);
+	int code = kx_stdio_open() != 0 ? EXIT_FAILED : cli_parse(argc, argv, &o);
 
 	if (code != EXIT_RUNNING)
 		return code;

@@ -33,6 +33,7 @@ struct cli_options {
 	uint64_t from;		     /* offset, or KX_OFFSET_... */
 	uint64_t count;		     /* 0: no limit */
 	uint64_t timeout_ns;
+	uint64_t gone_ns;      /* how long a broker that was there is waited for */
 	uint64_t idle_exit_ns; /* 0: never */
 	uint64_t interval_ns;
 	uint64_t producer_id; /* to go on as; 0: a new one */
@@ -47,8 +48,12 @@ struct cli_options {
 struct cli {
 	const struct cli_options *opts;
 	struct kx_udp_client c;
-	int exit_code; /* enum exit_code */
-	bool ready;    /* producer or consumer may start */
+	int exit_code;	     /* enum exit_code */
+	bool ready;	     /* producer or consumer may start */
+	bool began;	     /* it has been */
+	bool connected;	     /* there has been a session */
+	uint64_t give_up_ns; /* without a session until then: it is over; UINT64_MAX: there is one */
+	uint64_t lost;	     /* messages that the broker had confirmed and has lost */
 };
 
 extern volatile sig_atomic_t cli_interrupted;
@@ -64,6 +69,8 @@ void cli_fail(struct cli *cli, enum exit_code code);
 bool cli_connect(struct cli *cli, const struct cli_options *o);
 /* Poll until connected. @return false: the exit code is set */
 bool cli_wait_connected(struct cli *cli);
+/* Each turn of produce and consume: has the broker been gone for too long? Then the exit code is set. */
+void cli_check_gone(struct cli *cli, uint64_t now_ns);
 void cli_close(struct cli *cli);
 
 int cli_produce(const struct cli_options *o);

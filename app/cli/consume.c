@@ -114,7 +114,28 @@ static void on_batch(void *user, const struct kx_batch_view *v)
 	}
 }
 
-static void run(const struct cli_options *o)
+/* An offset was asked for: of each partition as soon as it is known, before it is subscribed. One that ends
+ * before it is told as cut back and goes on at its end; the others do not wait for it. */
+static void seek_to_start(const struct cli_options *o, struct kx_consumer *consumer)
+{
+	static int32_t next; /* partition; -1: all have been */
+	enum kx_result r = KX_OK;
+
+	if (next < 0 || o->from == KX_OFFSET_EARLIEST || o->from == KX_OFFSET_NOW)
+		return;
+	while (r == KX_OK) {
+		r = kx_consumer_seek(consumer, o->partition >= 0 ? (int32_t)o->partition : next, o->from,
+			kx_clock_mono_ns());
+		if (r == KX_OK)
+			next++;
+		if (r == KX_OK && o->partition >= 0)
+			break;
+	}
+	if (r != KX_NOT_READY)
+		next = -1;
+}
+
+static void run(const struct cli_options *o, struct kx_consumer *consumer)
 {
 	last_ns = kx_clock_mono_ns();
 	while (cli.exit_code == EXIT_RUNNING) {
@@ -126,11 +147,14 @@ static void run(const struct cli_options *o)
 			last_ns = now_ns;
 		if (o->idle_exit_ns != 0 && now_ns >= last_ns + o->idle_exit_ns)
 			cli_fail(&cli, o->count != 0 ? EXIT_TOO_FEW : EXIT_OK);
+		cli_check_gone(&cli, now_ns);
+		seek_to_start(o, consumer);
 		if (kx_hub_poll(cli.c.hub, now_ns) != 0)
 			continue;
 		if (!out_flush())
 			cli_fail(&cli, EXIT_FAILED);
 		due_ns = KX_MIN(kx_hub_next_deadline_ns(cli.c.hub), now_ns + KX_NS_PER_S);
+		due_ns = KX_MIN(due_ns, cli.give_up_ns);
 		if (o->idle_exit_ns != 0)
 			due_ns = KX_MIN(due_ns, last_ns + o->idle_exit_ns);
 		if (cli.exit_code == EXIT_RUNNING)
@@ -142,13 +166,13 @@ int cli_consume(const struct cli_options *o)
 {
 	struct kx_consumer_opts opts = {.topic = o->topic,
 		.partition = o->partition >= 0 ? (int32_t)o->partition : KX_PARTITION_ALL,
-		.start_offset = o->from,
+		.start_offset = o->from == KX_OFFSET_NOW ? KX_OFFSET_NOW : KX_OFFSET_EARLIEST,
 		.window_bytes = WINDOW_BYTES,
 		.hold_frames = 2048,
 		.large_bytes = KX_BATCH_MAX_BYTES,
 		.on_batch = on_batch,
 		.user = (void *)(uintptr_t)o};
-	struct kx_consumer *consumer;
+	struct kx_consumer *consumer = NULL;
 	enum kx_result r;
 
 	if (!cli_connect(&cli, o))
@@ -158,7 +182,7 @@ int cli_consume(const struct cli_options *o)
 		cli_error("topic %s: %s", o->topic, kx_result_text(r));
 		cli_fail(&cli, EXIT_FAILED);
 	}
-	run(o);
+	run(o, consumer);
 	if (!out_flush() && cli.exit_code == EXIT_OK)
 		cli.exit_code = EXIT_FAILED;
 	cli_close(&cli);

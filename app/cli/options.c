@@ -28,7 +28,10 @@ static const char usage[] =
 	"                            demand more (plain)\n"
 	"      --principal NAME      who to connect as (anonymous)\n"
 	"      --key-file FILE       file with the principal's key\n"
-	"      --timeout MS          give up connecting, or waiting for an answer, after this (5000)\n"
+	"      --timeout MS          give up connecting, or waiting for an answer, after this (5000); "
+	"produce and "
+	"consume\n"
+	"                            also waiting for a broker that was there and went away (60000)\n"
 	"  -h, --help   -V, --version\n"
 	"\n"
 	"produce\n"
@@ -49,13 +52,17 @@ static const char usage[] =
 	"consume\n"
 	"  -t, --topic NAME          topic\n"
 	"  -p, --partition N         one partition (all)\n"
-	"  -o, --from 0|now|OFFSET   where to begin; what was trimmed is skipped (0)\n"
+	"  -o, --from 0|now|OFFSET   where to begin; what was trimmed is skipped, a partition that ends "
+	"before "
+	"OFFSET is\n"
+	"                            named and begins at its end (0)\n"
 	"  -c, --count N             exit after N messages\n"
 	"  -f, --format FORMAT       value: value and newline (default); json: an object a line; length: as "
 	"in produce;\n"
-	"                            else a text with %s value, %k key, %o offset, %p partition, %t topic, "
-	"%T timestamp,\n"
-	"                            %A append time (ns), %S size, %%, \\n, \\t, \\\\\n"
+	"                            else a text with one or more of %s value, %k key, %o offset, %p "
+	"partition, "
+	"%t topic,\n"
+	"                            %T timestamp, %A append time (ns), %S size; and %%, \\n, \\t, \\\\\n"
 	"      --idle-exit MS        exit when no message came for this long\n"
 	"\n"
 	"topics\n"
@@ -63,12 +70,22 @@ static const char usage[] =
 	"      --json                as JSON\n"
 	"\n"
 	"ping\n"
-	"  -c, --count N             pings a data lcore (10)\n"
+	"  -c, --count N             pings a data lcore (10); of fewer than 100 there is no p99\n"
 	"      --interval MS         between pings (10)\n"
 	"      --json                as JSON\n"
 	"\n"
-	"Exit codes: 0 done (produce: every message is committed), 1 failed in operation, 2 wrong usage, 3 "
-	"cannot connect,\n"
+	"A broker that stops, or is started again: produce and consume say so on standard error, connect "
+	"again by "
+	"themselves\n"
+	"and go on where they were. What the broker has lost by then is said: produce ends with 1 at the end "
+	"of its "
+	"input,\n"
+	"consume goes on with the new log.\n"
+	"\n"
+	"Exit codes: 0 done (produce: every message is committed), 1 failed in operation (produce: says how "
+	"many were\n"
+	"confirmed and how many not), 2 wrong usage, 3 cannot connect, or the broker did not come back in "
+	"time,\n"
 	"4 consume: --idle-exit came before --count messages.\n";
 
 enum {
@@ -197,6 +214,10 @@ static bool from_offset(const char *text, uint64_t *from)
 		*from = KX_OFFSET_NOW;
 		return true;
 	}
+	if (text[0] < '0' || text[0] > '9') {
+		cli_error("--from %s: now, or an offset from 0 on, is needed", text);
+		return false;
+	}
 	if (!number("--from", text, 0, UINT64_C(1) << 62, from))
 		return false;
 	if (*from == 0)
@@ -204,7 +225,13 @@ static bool from_offset(const char *text, uint64_t *from)
 	return true;
 }
 
-/* A host name: the resolver's first UDP address. */
+static bool no_address(const char *text)
+{
+	cli_error("--broker %s: not an address, and no host of this name", text);
+	return false;
+}
+
+/* An address, or a host name: the resolver's first UDP address. */
 static bool resolve(const char *text, struct kx_addr *out)
 {
 	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
@@ -214,15 +241,16 @@ static bool resolve(const char *text, struct kx_addr *out)
 	size_t bytes = colon != NULL ? (size_t)(colon - text) : strlen(text);
 	uint64_t port = PORT_DEFAULT;
 
-	if (kx_addr_parse(text, PORT_DEFAULT, out) == 0)
-		return out->port != 0;
-	if (bytes == 0 || bytes >= sizeof(host) ||
-		(colon != NULL && !number("--broker port", colon + 1, 1, 65535, &port)))
+	if (kx_addr_parse(text, PORT_DEFAULT, out) == 0 && out->port != 0)
+		return true;
+	if (bytes == 0 || bytes >= sizeof(host))
+		return no_address(text);
+	if (colon != NULL && !number("--broker port", colon + 1, 1, 65535, &port))
 		return false;
 	memcpy(host, text, bytes);
 	host[bytes] = '\0';
 	if (getaddrinfo(host, NULL, &hints, &found) != 0 || found == NULL)
-		return false;
+		return no_address(text);
 	*out = (struct kx_addr){.port = (uint16_t)port};
 	if (found->ai_family == AF_INET) {
 		out->ip[10] = out->ip[11] = 0xff;
@@ -256,7 +284,10 @@ static bool option(struct cli_options *o, int c, const char *arg)
 		o->broker_text = arg;
 		return true;
 	case OPT_TIMEOUT:
-		return milliseconds("--timeout", arg, 1, &o->timeout_ns);
+		if (!milliseconds("--timeout", arg, 1, &o->timeout_ns))
+			return false;
+		o->gone_ns = o->timeout_ns;
+		return true;
 	case OPT_FRAMES:
 		if (kx_protect_parse(arg, &o->frames))
 			return true;
@@ -327,6 +358,35 @@ static bool option(struct cli_options *o, int c, const char *arg)
 	}
 }
 
+#define FIELDS "skoptTAS"
+
+/* One of the names, or a text with a field: what consume would print for a misspelt name is refused. */
+static bool print_format_ok(const char *format)
+{
+	bool ok =
+		strcmp(format, "value") == 0 || strcmp(format, "json") == 0 || strcmp(format, "length") == 0;
+	const char *f = ok ? "" : format;
+
+	for (; *f != '\0'; f++) {
+		if (*f == '\\' && f[1] != '\0')
+			f++;
+		if (*f != '%')
+			continue;
+		f++;
+		if (*f == '\0' || strchr(FIELDS "%", *f) == NULL) {
+			ok = false;
+			break;
+		}
+		ok = ok || *f != '%';
+	}
+	if (!ok)
+		cli_error("--format %s: value, json, length, or a text with one or more of %%s %%k %%o %%p "
+			  "%%t %%T "
+			  "%%A %%S (and %%%% for a %%)",
+			format[0] != '\0' ? format : "''");
+	return ok;
+}
+
 static bool command_ok(struct cli_options *o)
 {
 	bool produce = strcmp(o->command, "produce") == 0, consume = strcmp(o->command, "consume") == 0;
@@ -358,7 +418,7 @@ static bool command_ok(struct cli_options *o)
 		cli_error("--format %s: produce reads line or length", o->format);
 		return false;
 	}
-	return true;
+	return !consume || o->format == NULL || print_format_ok(o->format);
 }
 
 int cli_parse(int argc, char **argv, struct cli_options *o)
@@ -370,6 +430,7 @@ int cli_parse(int argc, char **argv, struct cli_options *o)
 		.partition = -1,
 		.from = KX_OFFSET_EARLIEST,
 		.timeout_ns = 5 * KX_NS_PER_S,
+		.gone_ns = 60 * KX_NS_PER_S,
 		.interval_ns = 10000000};
 	while ((c = getopt_long(argc, argv, "b:hVt:p:k:K:f:o:c:", long_options, NULL)) != -1) {
 		if (c == 'h') {
@@ -398,9 +459,5 @@ int cli_parse(int argc, char **argv, struct cli_options *o)
 	o->command = argv[optind];
 	if (!given_ok(o->command, given) || !command_ok(o))
 		return EXIT_USAGE;
-	if (!resolve(o->broker_text, &o->broker)) {
-		cli_error("--broker %s: not an address, and no host of this name", o->broker_text);
-		return EXIT_USAGE;
-	}
-	return EXIT_RUNNING;
+	return resolve(o->broker_text, &o->broker) ? EXIT_RUNNING : EXIT_USAGE;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli.h"
 
 #define COUNT_DEFAULT 10
+#define P99_MIN	      100 /* samples: of fewer the 99th percentile is the maximum by another name */
 
 struct pings {
 	uint64_t *rtt_ns;
@@ -37,6 +39,7 @@ static int by_size(const void *a, const void *b)
 static void show(const struct cli_options *o, uint32_t lcore, struct pings *p, bool first)
 {
 	uint64_t n = p->received;
+	char p99[32] = "-";
 	double us = 1e-3;
 
 	if (!o->json && n == 0) {
@@ -51,16 +54,20 @@ static void show(const struct cli_options *o, uint32_t lcore, struct pings *p, b
 		return;
 	}
 	qsort(p->rtt_ns, n, sizeof(*p->rtt_ns), by_size);
-	if (o->json)
-		out_text(",\"min_ns\":%llu,\"mean_ns\":%llu,\"max_ns\":%llu,\"p99_ns\":%llu}",
+	if (o->json) {
+		if (n >= P99_MIN)
+			snprintf(p99, sizeof(p99), "%llu",
+				(unsigned long long)p->rtt_ns[(n * 99 + 99) / 100 - 1]);
+		out_text(",\"min_ns\":%llu,\"mean_ns\":%llu,\"max_ns\":%llu,\"p99_ns\":%s}",
 			(unsigned long long)p->rtt_ns[0], (unsigned long long)(p->sum_ns / n),
-			(unsigned long long)p->rtt_ns[n - 1],
-			(unsigned long long)p->rtt_ns[(n * 99 + 99) / 100 - 1]);
-	else
-		out_text("lcore %u: %llu of %llu answered, min %.1f avg %.1f max %.1f p99 %.1f us\n", lcore,
-			(unsigned long long)n, (unsigned long long)p->sent, (double)p->rtt_ns[0] * us,
-			(double)(p->sum_ns / n) * us, (double)p->rtt_ns[n - 1] * us,
-			(double)p->rtt_ns[(n * 99 + 99) / 100 - 1] * us);
+			(unsigned long long)p->rtt_ns[n - 1], n >= P99_MIN ? p99 : "null");
+		return;
+	}
+	if (n >= P99_MIN)
+		snprintf(p99, sizeof(p99), "%.1f", (double)p->rtt_ns[(n * 99 + 99) / 100 - 1] * us);
+	out_text("lcore %u: %llu of %llu answered, min %.1f avg %.1f max %.1f p99 %s us\n", lcore,
+		(unsigned long long)n, (unsigned long long)p->sent, (double)p->rtt_ns[0] * us,
+		(double)(p->sum_ns / n) * us, (double)p->rtt_ns[n - 1] * us, p99);
 }
 
 /* One data lcore: each ping waits for the answer to the one before. @return false: give up */

@@ -13,7 +13,7 @@
 #define SENDS_TURN   2048	       /* messages between two polls of the hub */
 #define INTERRUPT_NS (2 * KX_NS_PER_S) /* after a signal, for what is on its way */
 
-static uint64_t sent_messages;
+static uint64_t sent_messages, confirmed_messages;
 static uint64_t left_out;  /* too long */
 static bool input_dropped; /* by a signal */
 
@@ -34,12 +34,16 @@ static struct kx_producer *producer;
 static void on_complete(void *user, const struct kx_completion *c)
 {
 	(void)user;
-	if (c->result == KX_OK)
+	if (c->result == KX_OK) {
+		confirmed_messages += c->count;
 		return;
+	}
 	if (cli.exit_code == EXIT_RUNNING)
 		cli_error("%u messages of partition %u are not committed: %s", c->count, c->partition,
 			c->code != 0 ? kx_code_text(c->code) : kx_result_text(c->result));
-	cli_fail(&cli, EXIT_FAILED);
+	/* A broker that was started again: these are counted, and what follows goes on. */
+	if (c->result != KX_LOST && c->result != KX_UNKNOWN_FATE)
+		cli_fail(&cli, EXIT_FAILED);
 }
 
 /* ---- standard input */
@@ -237,7 +241,8 @@ static void wait_for(bool input)
 {
 	struct pollfd p[2] = {{.fd = kx_transport_udp_fd(cli.c.transport), .events = POLLIN},
 		{.fd = STDIN_FILENO, .events = POLLIN}};
-	uint64_t due_ns = kx_hub_next_deadline_ns(cli.c.hub), now_ns = kx_clock_mono_ns();
+	uint64_t due_ns = KX_MIN(kx_hub_next_deadline_ns(cli.c.hub), cli.give_up_ns),
+		 now_ns = kx_clock_mono_ns();
 	uint64_t ns = due_ns > now_ns ? KX_MIN(due_ns - now_ns, KX_NS_PER_S) : 0;
 	struct timespec ts = {.tv_sec = (time_t)(ns / KX_NS_PER_S), .tv_nsec = (long)(ns % KX_NS_PER_S)};
 
@@ -266,9 +271,35 @@ static bool interrupted(struct input *in)
 	in->begin = in->end;
 	if (now_ns < deadline_ns)
 		return true;
-	cli_error("interrupted: %u messages were not confirmed", (unsigned int)kx_producer_pending(producer));
+	cli_error("interrupted: no time was left for what was on its way");
 	cli_fail(&cli, EXIT_FAILED);
 	return false;
+}
+
+/* Everything read was sent and completed: how it ends. */
+static void finish(void)
+{
+	bool all = !input_dropped && left_out == 0 && confirmed_messages == sent_messages && cli.lost == 0;
+
+	if (input_dropped)
+		cli_error("interrupted: input that was read was not sent");
+	if (left_out > 0)
+		cli_error("%llu messages were too long and not sent", (unsigned long long)left_out);
+	cli_fail(&cli, all ? EXIT_OK : EXIT_FAILED);
+}
+
+/* Not everything went well: how many are there, and where the input was left. */
+static void sum_up(const struct input *in)
+{
+	const char *record = in->length ? "record" : "line";
+	unsigned long long unconfirmed = sent_messages - confirmed_messages;
+
+	if (cli.exit_code == EXIT_OK)
+		return;
+	cli_error("%llu %ss were confirmed, %llu not", (unsigned long long)confirmed_messages, record,
+		unconfirmed);
+	if (!in->eof || in->end > in->begin || input_dropped)
+		cli_error("nothing from %s %llu on was sent", record, (unsigned long long)in->number + 1);
 }
 
 static void run(struct input *in, const struct cli_options *o)
@@ -278,6 +309,7 @@ static void run(struct input *in, const struct cli_options *o)
 	while (cli.exit_code == EXIT_RUNNING) {
 		bool full = false, starved;
 
+		cli_check_gone(&cli, kx_clock_mono_ns());
 		if (cli.ready)
 			full = send_some(in, o);
 		if (cli_interrupted && !interrupted(in))
@@ -298,12 +330,7 @@ static void run(struct input *in, const struct cli_options *o)
 					cli_error("standard input ends within a record");
 				cli_fail(&cli, EXIT_FAILED);
 			} else if (kx_producer_pending(producer) == 0) {
-				if (input_dropped)
-					cli_error("interrupted: input that was read was not sent");
-				if (left_out > 0)
-					cli_error("%llu messages were too long and not sent",
-						(unsigned long long)left_out);
-				cli_fail(&cli, input_dropped || left_out > 0 ? EXIT_FAILED : EXIT_OK);
+				finish();
 			}
 		}
 		if (kx_hub_poll(cli.c.hub, kx_clock_mono_ns()) == 0 && !(starved && full))
@@ -330,6 +357,7 @@ int cli_produce(const struct cli_options *o)
 		cli_fail(&cli, EXIT_FAILED);
 	}
 	run(&in, o);
+	sum_up(&in);
 	cli_close(&cli);
 	free(in.data);
 	return cli.exit_code;

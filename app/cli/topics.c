@@ -13,11 +13,13 @@ static const char *durability(uint8_t level)
 	return level < KX_DIM(names) ? names[level] : "?";
 }
 
-static bool answered(enum kx_result result, uint32_t code)
+/* @param topic  asked for; NULL: all */
+static bool answered(const char *topic, enum kx_result result, uint32_t code)
 {
 	if (result == KX_OK)
 		return true;
-	cli_error("%s", code != 0 ? kx_code_text(code) : kx_result_text(result));
+	cli_error("%s%s%s%s", topic != NULL ? "topic " : "", topic != NULL ? topic : "",
+		topic != NULL ? ": " : "", code != 0 ? kx_code_text(code) : kx_result_text(result));
 	cli_fail(&cli, EXIT_FAILED);
 	return false;
 }
@@ -37,7 +39,7 @@ static void on_topics(void *user, enum kx_result result, const struct kx_topic_i
 {
 	const struct cli_options *o = user;
 
-	if (!answered(result, 0))
+	if (!answered(NULL, result, 0))
 		return;
 	if (!o->json && shown == 0)
 		out_text("%-40s %10s %-10s %s\n", "TOPIC", "PARTITIONS", "DURABILITY", "OVERRUN");
@@ -67,7 +69,7 @@ static void on_metadata(void *user, enum kx_result result, const struct kx_metad
 {
 	const struct cli_options *o = user;
 
-	if (!answered(result, info->code))
+	if (!answered(o->topic, result, info->code))
 		return;
 	if (!o->json && shown == 0)
 		out_text("%9s %5s %5s %20s %20s %20s\n", "PARTITION", "LCORE", "PORT", "FIRST", "COMMITTED",
@@ -109,7 +111,7 @@ int cli_topics(const struct cli_options *o)
 		else
 			r = kx_client_topics(
 				cli.c.client, o->timeout_ns, now_ns, on_topics, (void *)(uintptr_t)o);
-		(void)answered(r, 0);
+		(void)answered(o->topic, r, 0);
 		while (cli.exit_code == EXIT_RUNNING && !cli_interrupted)
 			kx_udp_client_turn(&cli.c, 100000000);
 	}

@@ -259,6 +259,8 @@ int main(int argc, char **argv)
 	struct kx_text error;
 	char line[512];
 
+	if (kx_stdio_open() != 0)
+		return EXIT_CANNOT_RUN;
 	kx_text_init(&error, line, sizeof(line));
 	if (split == argc && (has_arg(argc, argv, "--help") || has_arg(argc, argv, "-h"))) {
 		fputs(pg_options_help(), stdout);

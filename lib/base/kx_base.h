@@ -218,6 +218,13 @@ double kx_prng_unit(struct kx_prng *prng);
 double kx_prng_exp(struct kx_prng *prng, double mean);
 /** Fill with bytes of the kernel's generator (getrandom): ids, secrets. @return 0 or -errno. Any thread. */
 int kx_random_bytes(void *out, size_t bytes);
+/**
+ * Open /dev/null on those of the descriptors 0, 1 and 2 that the process was started without, so that no
+ * socket or file opened later is read as standard input or written to as standard output. First thing in
+ * main().
+ * @return 0 or -errno of open(). Thread: the only one.
+ */
+int kx_stdio_open(void);
 
 /* ---- log-linear latency histogram ----------------------------------------------------- */
 
