@@ -50,7 +50,7 @@ step "build"
 if [ ! -f build/build.ninja ]; then
   meson setup build >/dev/null || exit 2
 fi
-ninja -C build app/broker/kaelix app/pktgen/kaelix-pktgen || exit 2
+ninja -C build app/broker/kaelix app/pktgen/kaelix-pktgen app/cli/kaelix-cli drivers/transport/udp/libkaelix.so || exit 2
 
 step "memory"
 # 2 x 192 MiB for generator and reflector, 512 MiB for the broker.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app.h"
 
@@ -23,14 +25,70 @@ int app_config_load(struct app *app)
 	return err == 0 ? 0 : -1;
 }
 
+/* May this user not read it, whose broker may? What else is wrong with it is said by who reads it. */
+static bool unreadable(const char *file)
+{
+	return file[0] != '\0' && access(file, R_OK) != 0 && errno == EACCES;
+}
+
+/* One key file by itself. @return 0 or -1 */
+static int check_key(struct app *app, const struct kx_conf_principal *p, const char *file)
+{
+	struct kx_key key;
+	int err;
+
+	if (file[0] == '\0' || unreadable(file))
+		return 0;
+	err = kx_key_load(file, &key, &app->why);
+	kx_key_wipe(&key);
+	if (err != 0)
+		kx_text_add(&app->why, " (principal %s, section in line %u)", p->name, p->line);
+	return err == 0 ? 0 : -1;
+}
+
+/* The key files, as the start reads them; those that this user may not read are listed in `unchecked`. */
+static int check_keys(struct app *app, struct kx_text *unchecked, uint32_t *lines)
+{
+	uint32_t before = *lines;
+	int err = 0;
+
+	for (uint32_t i = 0; i < app->conf->principal_count; i++) {
+		const struct kx_conf_principal *p = &app->conf->principals[i];
+		const char *files[] = {p->key_file, p->next_key_file};
+
+		for (size_t f = 0; f < KX_DIM(files); f++) {
+			if (!unreadable(files[f]))
+				continue;
+			kx_text_add(unchecked, "principal %s: key file %s, which this user may not read\n",
+				p->name, files[f]);
+			++*lines;
+		}
+	}
+	if (*lines == before)
+		return app_audit_load(app);
+	for (uint32_t i = 0; err == 0 && i < app->conf->principal_count; i++) {
+		err = check_key(app, &app->conf->principals[i], app->conf->principals[i].key_file);
+		if (err == 0)
+			err = check_key(
+				app, &app->conf->principals[i], app->conf->principals[i].next_key_file);
+	}
+	return err;
+}
+
 int app_config_check(struct app *app)
 {
-	static char text[16384];
+	static char text[65536];
 	struct kx_text unchecked;
 	uint32_t lines;
+	int err;
 
 	kx_text_init(&unchecked, text, sizeof(text));
 	lines = kx_conf_unchecked(app->conf, &unchecked);
+	err = check_keys(app, &unchecked, &lines);
+	kx_auth_principals_destroy(app->principals);
+	app->principals = NULL;
+	if (err != 0)
+		return APP_EXIT_USAGE;
 	printf("%s: ok: %u ports, %u topics, %u partitions\n", app->opt.config, app->conf->port_count,
 		app->conf->topic_count, app->conf->partition_count);
 	if (lines != 0)

@@ -246,7 +246,8 @@ int kx_conf_check_lcores(const struct kx_conf *conf, uint32_t data_lcores, struc
 
 /**
  * What a check without EAL cannot know about this configuration (devices exist, hugepages suffice, MTU,
- * queues, NUMA nodes, ...): one line each, ended by '\n', appended to `out`.
+ * queues, NUMA nodes, ...): one line each, ended by '\n', appended to `out`. Key files are not among it: the
+ * caller reads them, or says that it cannot.
  * @return number of lines
  */
 uint32_t kx_conf_unchecked(const struct kx_conf *conf, struct kx_text *out);

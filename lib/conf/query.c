@@ -153,15 +153,6 @@ uint32_t kx_conf_unchecked(const struct kx_conf *conf, struct kx_text *out)
 		lines += port_unchecked(&conf->ports[i], out);
 	kx_text_add(out, "broker: whether another instance already uses the file prefix `%s`\n",
 		conf->broker.name);
-	for (uint32_t i = 0; i < conf->principal_count; i++) {
-		if (conf->principals[i].key_file[0] == '\0')
-			continue;
-		kx_text_add(out,
-			"principals: whether the key files can be read, are private and hold keys of 32..64 "
-			"bytes\n");
-		lines++;
-		break;
-	}
 	kx_text_add(out, "network: whether another host has one of the addresses\n");
 	return lines + 2;
 }

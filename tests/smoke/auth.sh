@@ -67,12 +67,14 @@ ini "$KX_TMP/desk.key" none
 chmod 640 "$KX_TMP/desk.key"
 refused 'desk.key: has mode 0640.*chmod 600.*(principal desk, section in line [0-9]*)' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
   --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
+refused 'desk.key: has mode 0640.*(principal desk, section in line [0-9]*)' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
 chmod 600 "$KX_TMP/desk.key"
 # So is one that is no key at all.
 key_refused() {
   ini "$KX_TMP/bad.key" none
   refused "bad.key: $1.*(principal desk, section in line [0-9]*)" 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
     --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
+  refused "bad.key: $1.*(principal desk, section in line [0-9]*)" 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
   rm -rf "$KX_TMP/bad.key"
 }
 key_refused 'cannot be opened: No such file'
