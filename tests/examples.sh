@@ -6,8 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 
 dir=$(mktemp -d) || exit 2
-broker=
-trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
 port=19380
 at=127.0.0.1:$port
 fail() {
@@ -27,6 +26,7 @@ want() {
     for name in lines echo numbers; do
       printf '[topic %s-%s]\npartitions = 3\nlog_bytes = 6M\noverrun = trim\n' $name $language
     done
+    printf '[topic open-%s]\nlog_bytes = 6M\n' $language
   done
 } >"$dir/broker.ini"
 mkfifo "$dir/stdin"
@@ -63,6 +63,29 @@ all() {
     python3 -c 'import struct, sys
 b = sys.stdin.buffer.read()
 assert sorted(n for _, n in struct.iter_unpack("<IQ", b)) == list(range(20000))' || fail "claim$suffix: the numbers"
+  # a line leaves while standard input is open, whether or not another one follows
+  rm -f "$dir/lines.in" && mkfifo "$dir/lines.in"
+  timeout 30 "${prefix}produce$suffix" $at "open-$topic_end" <"$dir/lines.in" >"$dir/out" 2>"$dir/err" 9>&- &
+  local producer=$!
+  exec 8>"$dir/lines.in"
+  echo early >&8
+  [ "$("$KX_BUILD/app/cli/kaelix-cli" consume -b $at -t "open-$topic_end" --count 1 --idle-exit 5000 8>&-)" = early ] ||
+    fail "produce$suffix: nothing before the end of its input"
+  head -c 5000 /dev/zero | tr '\0' x >&8 # one line, without its end
+  exec 8>&-
+  wait $producer
+  want 0 "${prefix}produce$suffix from an open input"
+  [ "$("$KX_BUILD/app/cli/kaelix-cli" consume -b $at -t "open-$topic_end" --count 2 --idle-exit 5000 -f '%S ' 9>&-)" = "5 5000 " ] ||
+    fail "produce$suffix: a long line is not one message"
+  for program in produce consume epoll claim; do
+    timeout 30 "${prefix}$program$suffix" 2>"$dir/err" </dev/null
+    want 2 "${prefix}$program$suffix without arguments"
+    grep -q "^usage: $program" "$dir/err" || fail "$program$suffix: $(cat "$dir/err")"
+  done
+  for program in consume claim; do
+    timeout 30 "${prefix}$program$suffix" $at "lines-$topic_end" -5 2>"$dir/err"
+    want 2 "${prefix}$program$suffix with a negative count"
+  done
   # nobody there, no such topic: said by name, not silent
   timeout 30 "${prefix}produce$suffix" $at no-such-topic <<<x >"$dir/out" 2>"$dir/err"
   want 1 "${prefix}produce$suffix to an unknown topic"
@@ -78,5 +101,4 @@ fi
 exec 9>&-
 wait "$broker"
 want 0 "the broker"
-broker=
 echo "examples: all as they say"

@@ -63,13 +63,19 @@ static uint64_t completed(struct kx_producer *p)
 	return messages;
 }
 
+/* A whole number, 1 or more; 0: it is none. */
+static uint64_t count_of(const char *text)
+{
+	return text[strspn(text, "0123456789")] == '\0' ? strtoull(text, NULL, 10) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct kx_client_opts opts = {.on_event = on_event};
 	struct kx_producer_opts po = {.polled = true};
 	struct kx_udp_client c;
 	struct kx_producer *p;
-	uint64_t count = argc == 4 ? strtoull(argv[3], NULL, 10) : 0, sent = 0, done = 0, from_ns = 0;
+	uint64_t count = argc == 4 ? count_of(argv[3]) : 0, sent = 0, done = 0, from_ns = 0;
 
 	if (count == 0 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0) {
 		fprintf(stderr, "usage: claim HOST:PORT TOPIC COUNT\n");

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <kx_transport_udp.h>
 
@@ -46,6 +47,12 @@ static unsigned long take(struct kx_consumer *consumer, unsigned long max)
 	return n;
 }
 
+/* A whole number, 1 or more; 0: it is none. */
+static unsigned long count_of(const char *text)
+{
+	return text[strspn(text, "0123456789")] == '\0' ? strtoul(text, NULL, 10) : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct kx_client_opts opts = {.on_event = on_event};
@@ -55,7 +62,7 @@ int main(int argc, char **argv)
 		.manual_ack = true};
 	struct kx_udp_client c;
 	struct kx_consumer *consumer;
-	unsigned long left = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
+	unsigned long left = argc == 4 ? count_of(argv[3]) : 0;
 
 	if (left == 0 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0) {
 		fprintf(stderr, "usage: consume HOST:PORT TOPIC COUNT\n");

@@ -28,4 +28,6 @@ def main(broker, topic, count):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:4]))
+    if len(sys.argv) != 4 or not sys.argv[3].isdecimal() or int(sys.argv[3]) == 0:
+        sys.exit(print("usage: consume.py HOST:PORT TOPIC COUNT", file=sys.stderr) or 2)
+    sys.exit(main(*sys.argv[1:]))

@@ -48,16 +48,31 @@ static bool send_lines(struct kx_producer *p)
 {
 	char *end;
 
-	while (ready && (end = memchr(in.text, '\n', in.bytes)) != NULL) {
+	while (ready && in.bytes > 0) {
+		end = memchr(in.text, '\n', in.bytes);
+		if (end == NULL && !in.eof) {
+			if (in.bytes == sizeof(in.text)) {
+				fprintf(stderr, "a line is longer than %zu bytes\n", sizeof(in.text) - 1);
+				failed = true;
+			}
+			break;
+		}
 		struct kx_message m = {.value = in.text,
-			.value_bytes = (uint32_t)(end - in.text),
+			.value_bytes = (uint32_t)(end != NULL ? (size_t)(end - in.text) : in.bytes),
 			.partition = KX_PARTITION_AUTO};
+		size_t taken = m.value_bytes + (end != NULL);
+		enum kx_result r = kx_producer_send(p, &m, kx_clock_mono_ns());
 
-		if (kx_producer_send(p, &m, kx_clock_mono_ns()) != KX_OK)
+		if (r == KX_BACK_PRESSURED || r == KX_NOT_CONNECTED || r == KX_NOT_READY)
 			return false; /* completions make room: they come through the hub's descriptor */
+		if (r != KX_OK) {
+			fprintf(stderr, "line %lu: %s\n", sent + 1, kx_result_text(r));
+			failed = true;
+			return false;
+		}
 		sent++;
-		in.bytes -= (size_t)(end + 1 - in.text);
-		memmove(in.text, end + 1, in.bytes);
+		in.bytes -= taken;
+		memmove(in.text, in.text + taken, in.bytes);
 	}
 	return ready && !in.eof;
 }
@@ -73,7 +88,7 @@ static void read_input(void)
 int main(int argc, char **argv)
 {
 	struct kx_client_opts opts = {.on_event = on_event};
-	struct kx_producer_opts po = {.linger_ns = 1000000};
+	struct kx_producer_opts po = {.linger_ns = 1000000, .large_bytes = 1 << 20};
 	struct kx_consumer_opts co = {
 		.partition = KX_PARTITION_ALL, .start_offset = KX_OFFSET_NOW, .on_batch = on_batch};
 	struct epoll_event e = {.events = EPOLLIN, .data.fd = -1}, input = {.data.fd = STDIN_FILENO};
@@ -82,8 +97,10 @@ int main(int argc, char **argv)
 	struct kx_producer *p;
 	int loop = epoll_create1(EPOLL_CLOEXEC), hub_fd;
 
-	if (argc != 3 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0)
+	if (argc != 3 || kx_addr_parse(argv[1], 9000, &opts.broker) != 0) {
+		fprintf(stderr, "usage: epoll HOST:PORT TOPIC\n");
 		return 2;
+	}
 	if (kx_client_connect_udp(&opts, &c) != 0)
 		return 1;
 	po.topic = co.topic = argv[2];
@@ -94,10 +111,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cannot start; is standard input a file? give a pipe\n");
 		return 1;
 	}
-	while (!failed && !(in.eof && back == sent)) {
+	while (!failed && !(in.eof && in.bytes == 0 && back == sent)) {
 		input.events = send_lines(p) ? EPOLLIN : 0;
 		(void)epoll_ctl(loop, EPOLL_CTL_MOD, STDIN_FILENO, &input);
-		if (kx_hub_poll(c.hub, kx_clock_mono_ns()) != 0)
+		if (failed || kx_hub_poll(c.hub, kx_clock_mono_ns()) != 0)
 			continue;
 		(void)kx_hub_arm(c.hub, kx_clock_mono_ns()); /* the last thing before the sleep */
 		if (epoll_wait(loop, &e, 1, -1) == 1 && e.data.fd == STDIN_FILENO)

@@ -39,4 +39,6 @@ async def main(broker, topic):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    if len(sys.argv) != 3:
+        sys.exit(print("usage: epoll.py HOST:PORT TOPIC", file=sys.stderr) or 2)
+    asyncio.run(main(*sys.argv[1:]))

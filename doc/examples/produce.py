@@ -4,13 +4,17 @@
 
     produce.py HOST:PORT TOPIC <file
 """
+import collections
+import os
+import select
 import sys
 
 import kaelix
 
 
 def main(broker, topic):
-    confirmed = 0
+    confirmed, eof = 0, False
+    lines, rest = collections.deque(), b""
 
     def on_complete(completion):
         nonlocal confirmed
@@ -18,9 +22,28 @@ def main(broker, topic):
             confirmed += completion.count
 
     try:
-        with kaelix.Client(broker) as client, client.producer(topic, on_complete=on_complete) as producer:
-            for line in sys.stdin.buffer:
-                producer.send(line.rstrip(b"\n"))  # waits while there is no room
+        with kaelix.Client(broker) as client, client.producer(topic, large_bytes=4 << 20, on_complete=on_complete) as producer:
+            while lines or not eof:
+                try:
+                    while lines:
+                        producer.try_send(lines[0])
+                        lines.popleft()
+                except (kaelix.BackPressured, kaelix.NotConnected, kaelix.NotReady):
+                    pass  # what makes room comes through the client's descriptor
+                producer.completions()
+                client.turn()  # the last thing before the sleep: a line leaves when it has to, also when no other follows
+                if eof:
+                    if lines:
+                        select.select([client], [], [])
+                    continue
+                ready, _, _ = select.select([client] if lines else [client, 0], [], [])
+                if 0 in ready:
+                    read = os.read(0, 65536)
+                    eof = not read
+                    *whole, rest = (rest + read).split(b"\n")
+                    if eof and rest:
+                        whole.append(rest)
+                    lines.extend(whole)
             # the end of the block flushes: it returns when everything is confirmed, or raises
     except kaelix.Error as e:
         print(f"{e.result}: {e}", file=sys.stderr)
@@ -30,4 +53,6 @@ def main(broker, topic):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    if len(sys.argv) != 3:
+        sys.exit(print("usage: produce.py HOST:PORT TOPIC", file=sys.stderr) or 2)
+    sys.exit(main(*sys.argv[1:]))
