@@ -5,7 +5,8 @@
  * its own, through a broker in the same process whose own time is left out. Prints ns per frame, the median
  * of 15 rounds, with and without the CRCs that the client computes (data CRC twice, header CRC and check
  * values), and on lines of their own the shares of producer and consumer, and the broker's ns per frame.
- * `micro_client [messages per frame [plain|mac|aead]]`: how the frames of both sessions are protected. Time,
+ * `micro_client [messages per frame [plain|mac|aead [bursts a round]]]`: how the frames of both sessions are
+ * protected, and how many bursts of 32 frames one of the 15 rounds has (6250). Time,
  * for broker and clients, is not the clock's but 10 us a turn, so that every run does the same; the rounds
  * begin when the careful start of the sessions is over. producer_turn() and consumer_turn() are for callgrind
  * (--toggle-collect)
@@ -23,7 +24,7 @@
 #define RING		 4096
 #define BURST		 32
 #define ROUNDS		 15
-#define BURSTS_PER_ROUND (getenv("KX_BURSTS") ? (unsigned int)atoi(getenv("KX_BURSTS")) : 6250u)
+#define BURSTS_PER_ROUND 6250
 #define TURN_NS		 10000
 #define IDLE_TURNS	 1000
 #define IDLE_TURN_NS	 100000
@@ -349,12 +350,15 @@ static bool open_all(enum kx_protect protect)
 
 int main(int argc, char **argv)
 {
+	uint32_t bursts = BURSTS_PER_ROUND;
 	enum kx_protect protect = KX_PROTECT_PLAIN;
 	double in_producer[ROUNDS], in_consumer[ROUNDS], all[ROUNDS], crc[ROUNDS], in_broker[ROUNDS];
 	uint32_t frame_bytes;
 
 	if (argc > 1)
 		messages = (uint32_t)atoi(argv[1]);
+	if (argc > 3)
+		bursts = (uint32_t)atoi(argv[3]);
 	if (argc > 2 && !kx_protect_parse(argv[2], &protect)) {
 		fprintf(stderr, "micro_client: %s: plain, mac or aead is needed\n", argv[2]);
 		return 2;
@@ -375,7 +379,7 @@ int main(int argc, char **argv)
 		double frames;
 
 		broker_ns = producer_ns = consumer_ns = 0;
-		for (unsigned int i = 0; i < BURSTS_PER_ROUND; i++)
+		for (unsigned int i = 0; i < bursts; i++)
 			turn();
 		frames = (double)(batches - first);
 		in_producer[round] = (double)producer_ns / frames;
