@@ -96,10 +96,10 @@ struct session {
 	uint32_t refused_bytes;
 	struct kx_partition *refused_part;
 	uint64_t weighed_ns;
-	/* limited topics it writes to, wrote to since the last tick, has ever written to: quota.c */
+	/* limited topics it writes to, wrote to since the last tick; those that know it: quota.c */
 	uint64_t quota_topics[QUOTA_WORDS], quota_recent[QUOTA_WORDS], quota_known[QUOTA_WORDS];
-	uint64_t quota_allowed; /* bytes that those of them it knows take in spite of their debt */
-	uint64_t quota_messages_per_s, quota_bytes_per_s; /* the slowest of those it knows; 0: none */
+	uint64_t quota_allowed; /* bytes that those that know it take in spite of their debt */
+	uint64_t quota_messages_per_s, quota_bytes_per_s; /* the slowest it ever wrote to; 0: none */
 	uint64_t quota_large_ns;			  /* no credit for more than they give ahead before */
 	uint64_t quota_messages, quota_bytes;		  /* taken: their mean size */
 	uint64_t nonce_key;

@@ -10,8 +10,10 @@
  * ANDs with the set of topics in debt say whether it may go on, however many it writes to.
  *
  * Credit is of the session and not of a topic, so it may come from before the session wrote to a limited
- * topic. A topic in debt therefore takes from a session only what was allowed under a quota since the session
- * first wrote to it: nothing of one that has just come, or come again. It waits as all others do.
+ * topic. A topic in debt therefore takes from a session only what was allowed under a quota since the topic
+ * came to know it, which is while it has no debt: by a message that it took, or because the session waited
+ * until then. Nothing of one that has just come, or come again, is taken, however often it sends it. It waits
+ * as all others do, and what it waits with is allowed for when they get their credit.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -231,7 +233,6 @@ static void join(struct session *s, const struct quota *topic)
 {
 	s->quota_messages_per_s = slower(s->quota_messages_per_s, rate_of(&topic->messages));
 	s->quota_bytes_per_s = slower(s->quota_bytes_per_s, rate_of(&topic->bytes));
-	set_add(s->quota_known, topic);
 	set_add(s->quota_topics, topic);
 	set_add(s->quota_recent, topic);
 }
@@ -240,7 +241,9 @@ bool quota_takes(struct kx_broker *b, struct session *s, const struct kx_partiti
 {
 	struct quota *topic = &b->topic_quotas[p->topic];
 
-	if (topic->number == 0 || both_open(topic, b->now_ns))
+	/* until its debt is seen to be gone by those that wait, it is there for who comes, too: they go first
+	 */
+	if (topic->number == 0 || (!set_has(b->quota_debt, topic) && both_open(topic, b->now_ns)))
 		return true;
 	if (set_has(s->quota_known, topic) && s->quota_allowed >= batch_bytes)
 		return true;
@@ -268,6 +271,7 @@ void quota_pay(struct kx_broker *b, struct session *s, const struct kx_partition
 	s->quota_allowed -= KX_MIN(s->quota_allowed, (uint64_t)batch_bytes);
 	use(topic, messages, bytes, b->now_ns);
 	join(s, topic);
+	set_add(s->quota_known, topic);
 	if (!both_open(topic, b->now_ns))
 		set_add(b->quota_debt, topic);
 }
@@ -313,6 +317,13 @@ static uint64_t ahead_of(const struct kx_broker *b, const struct session *s)
 	return ahead_at(s->quota_messages_per_s, s->quota_bytes_per_s, mean_bytes(s), window);
 }
 
+/* None of the limited topics that it writes to has debt: from here on they know it. */
+static void waited(const struct kx_broker *b, struct session *s)
+{
+	for (uint32_t i = 0; i < b->quota_words; i++)
+		s->quota_known[i] |= s->quota_topics[i];
+}
+
 uint64_t quota_window(const struct kx_broker *b, struct session *s)
 {
 	uint64_t unused = s->limit_bytes - s->used_bytes, window, wish;
@@ -322,12 +333,14 @@ uint64_t quota_window(const struct kx_broker *b, struct session *s)
 		return b->window_bytes;
 	window = ahead_of(b, s);
 	if (window >= b->window_bytes) { /* no limit, or none that is felt */
+		waited(b, s);
 		if (slower(s->quota_messages_per_s, s->quota_bytes_per_s) != 0)
 			s->quota_allowed = b->window_bytes;
 		return b->window_bytes;
 	}
 	if (b->now_ns < s->quota_large_ns)
 		return 0;
+	waited(b, s);
 	window = part_of(b, window);
 	/* it has sent larger ones, or what waits may be larger than what it has */
 	wish = KX_MIN(KX_MAX((uint64_t)s->largest_batch, s->asks ? 2 * unused : 0), b->window_bytes);
@@ -351,13 +364,16 @@ void quota_gave(const struct kx_broker *b, struct session *s, uint64_t bytes)
 }
 
 /* A topic that the session has not written to since the last tick holds it back no more, once it has no
- * debt. What it is given at once stays small: it may come back to it. */
+ * debt: it waited for that. What it is given at once stays small: it may come back to it. */
 void quota_tick(const struct kx_broker *b, struct session *s)
 {
 	if (kx_likely(b->topic_quotas == NULL))
 		return;
 	for (uint32_t i = 0; i < b->quota_words; i++) {
-		s->quota_topics[i] &= s->quota_recent[i] | b->quota_debt[i];
+		uint64_t stay = s->quota_recent[i] | b->quota_debt[i];
+
+		s->quota_known[i] |= s->quota_topics[i] & ~stay;
+		s->quota_topics[i] &= stay;
 		s->quota_recent[i] = 0;
 	}
 	if (s->quota_messages > UINT32_MAX) {

@@ -3,7 +3,8 @@
  * Quotas: which topics and principals have one, and the oracle's own account of each. It is a token bucket as
  * the product's, charged with what was stored straight from the frame in hand and later than the product may
  * have charged it, so that it never owes more than the product's. While it owes, nobody who wrote to it gets
- * credit; and what was sent within credit given under a quota is taken.
+ * credit, and nothing is taken of who came to it since it owes; and what was sent within credit given under a
+ * quota is taken.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct member {
 	uint32_t principal, lcore;
 	bool seen; /* in the broker: its ACCEPT may be older than its credit */
 	bool joined[SIM_TOPICS];
+	uint64_t came_ns[SIM_TOPICS];	 /* when the first that it sent there was stored or refused */
 	uint64_t join_limit[SIM_TOPICS]; /* what it was given before does not count for the topic */
 	uint64_t wrote_ns[SIM_TOPICS];
 };
@@ -42,7 +44,8 @@ struct hand { /* the frame that the broker is given */
 	struct member *m;
 	uint64_t limit_bytes, debts, handled, first_seq;
 	uint32_t partition;
-	bool one; /* a single batch, or a part of one */
+	bool one;    /* a single batch, or a part of one */
+	bool stored; /* what it has */
 	struct kx_frame_view view;
 };
 struct flow {
@@ -363,6 +366,26 @@ void quota_frame(struct lcore *l, const uint8_t *data, uint32_t bytes)
 		h->m = NULL;
 }
 
+/* A topic that owes since before a session came to it takes nothing of it, however often it is sent: else who
+ * comes again would gain over who waits. */
+static void newcomer(struct lcore *l, const struct member *m, uint32_t topic, uint64_t now_ns)
+{
+	const struct flow *f = l->sim->flow;
+	const struct rate *t = &f->topics[topic];
+	uint64_t came_ns = m->joined[topic] ? m->came_ns[topic] : now_ns;
+	uint64_t messages = owes_since(l->sim, &t->messages, l->index, now_ns);
+	uint64_t bytes = owes_since(l->sim, &t->bytes, l->index, now_ns);
+
+	SIM_CHECK(l->sim,
+		now_ns < f->blind_ns ||
+			((messages == 0 || came_ns <= messages) && (bytes == 0 || came_ns <= bytes)),
+		"lcore %u: %s owes since %llu ms, and takes a message of a session that came to it %llu ms "
+		"ago",
+		l->index, sim_topic_name(topic),
+		(unsigned long long)((now_ns - KX_MAX(messages, bytes)) / SIM_MS),
+		(unsigned long long)((now_ns - came_ns) / SIM_MS));
+}
+
 /* What came within credit that was given after its session wrote to the topic is taken, whatever the topic
  * owes. */
 void quota_framed(struct lcore *l, uint64_t local_ns)
@@ -384,11 +407,13 @@ void quota_framed(struct lcore *l, uint64_t local_ns)
 		"writes there (%llu then, %llu now)",
 		l->index, sim_topic_name(topic), (unsigned long long)h->m->join_limit[topic],
 		(unsigned long long)h->limit_bytes);
+	if (h->stored)
+		newcomer(l, h->m, topic, local_ns);
 	if (!h->m->joined[topic]) {
 		h->m->joined[topic] = true;
+		h->m->came_ns[topic] = local_ns;
 		h->m->join_limit[topic] = h->limit_bytes;
 	}
-	(void)local_ns;
 	h->m = NULL;
 }
 
@@ -418,6 +443,7 @@ void quota_stored(struct sim *s, const struct kx_batch_hdr *b)
 	p->bytes.total += bytes;
 	if (!in_hand(&f->hand, b))
 		return; /* it was held, and charged before */
+	f->hand.stored = true;
 	f->hand.m->wrote_ns[topic] = now_ns;
 	charge(&t->messages, lcore, b->record_count, now_ns);
 	charge(&t->bytes, lcore, bytes, now_ns);

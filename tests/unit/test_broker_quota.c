@@ -201,6 +201,152 @@ static void test_asking_gains_little(void **state)
 	rig_free(r);
 }
 
+/* ---- one after another, each with one message */
+
+#define ONE_RECORDS 14
+#define ONE_BYTES   BATCH_BYTES(ONE_RECORDS)
+#define ONE_PAID    (ONE_BYTES - (uint32_t)KX_BATCH_HDR_BYTES)
+#define TICK_NS	    UINT64_C(10000000)
+
+static const char topic_ini[] = "[lcores]\ndata = 1\n[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+				"[sessions]\nmax_producers = 65536\n"
+				"[port net_memif0]\naddress = 10.0.0.254/24\n"
+				"[topic tiny]\npartitions = 2\nlog_bytes = 1M\nmax_message_bytes = 16K\n"
+				"bytes_per_s = 1K\n";
+static const char principal_ini[] = "[lcores]\ndata = 1\n[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+				    "[sessions]\nmax_producers = 65536\n"
+				    "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				    "[topic tiny]\npartitions = 2\nlog_bytes = 1M\nmax_message_bytes = 16K\n"
+				    "[principal anonymous]\nproduce = *\nconsume = *\nbytes_per_s = 1K\n";
+
+/* A client of one message: it sends it when it has the credit, and again until it is stored. */
+struct one {
+	struct rig_session s;
+	bool told; /* that a quota holds it back */
+};
+
+static void one_begin(struct rig *r, struct one *o, uint16_t *port)
+{
+	*o = (struct one){.s = rig_connect(r, (uint8_t)(2 + *port % 250), *port)};
+	++*port;
+}
+
+/* Is it stored? */
+static bool one_try(struct one *o, uint32_t partition)
+{
+	const struct kx_receipt more = {.next_pkt = 1};
+
+	if (ONE_BYTES > o->s.limit_bytes) { /* it asks */
+		o->s.flags = KX_FLAG_MORE;
+		assert_int_equal(rig_send(&o->s, KX_HEARTBEAT, &more, sizeof(more)), KX_DROP_NONE);
+		o->s.flags = 0;
+		return false;
+	}
+	if (rig_produce(&o->s, 0, partition, 0, ONE_RECORDS, 0) == KX_DROP_NONE)
+		return true;
+	o->s.floor_pkt = o->s.next_pkt;
+	return false;
+}
+
+/* `parallel` loops of such clients for `seconds`, beside a session that stays (or not). The stored bytes of
+ * all are at most rate x time + what a quota saves up + one message of each that waits at the same time. */
+static void loops(const char *ini, uint32_t parallel, bool staying, uint32_t seconds)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session stays = rig_connect(r, 1, 4000);
+	uint64_t stored = 0, stayed = 0, seq = 0, told = 0, most;
+	struct one o[8];
+	uint16_t port = 5000;
+
+	for (uint32_t i = 0; i < parallel; i++)
+		one_begin(r, &o[i], &port);
+	for (uint64_t ns = 0; ns < seconds * KX_NS_PER_S; ns += TICK_NS) {
+		for (uint32_t i = 0; i < parallel; i++) {
+			if (!one_try(&o[i], i % 2))
+				continue;
+			stored++;
+			told += o[i].told;
+			leave(&o[i].s);
+			one_begin(r, &o[i], &port);
+		}
+		if (staying && stays.used_bytes + ONE_BYTES <= stays.limit_bytes &&
+			rig_produce(&stays, 0, 0, seq, ONE_RECORDS, 0) == KX_DROP_NONE) {
+			stays.used_bytes += ONE_BYTES;
+			seq += ONE_RECORDS;
+			stayed++;
+		}
+		for (uint32_t i = 0; i < 4; i++)
+			rig_turn(r, TICK_NS / 4);
+		learn(r, &stays);
+		for (uint32_t i = 0; i < parallel; i++) {
+			learn(r, &o[i].s);
+			o[i].told |= o[i].s.blocked == KX_BLOCKED_QUOTA;
+		}
+		rig_forget(r);
+	}
+	most = seconds * UINT64_C(1024) + 102 + (parallel + staying) * ONE_PAID;
+	print_message(
+		"%u loops: %lu messages of new sessions, %lu of one that stays, at most %lu of %u bytes\n",
+		parallel, (unsigned long)stored, (unsigned long)stayed, (unsigned long)(most / ONE_PAID),
+		ONE_PAID);
+	assert_true((stored + stayed) * ONE_PAID <= most);
+	assert_true((stored + stayed) * ONE_BYTES >= seconds * UINT64_C(1024) * 8 / 10); /* and no less */
+	assert_true(stored >= parallel * (seconds / 5 / (parallel + staying)));
+	assert_true(told + parallel + 1 >= stored);
+	if (staying) /* its part */
+		assert_true(stayed >= (stored + stayed) / (parallel + 1) / 2);
+	rig_free(r);
+}
+
+static void test_sessions_one_after_another(void **state)
+{
+	const char *const ini[] = {topic_ini, principal_ini};
+
+	(void)state;
+	for (uint32_t i = 0; i < KX_DIM(ini); i++) {
+		loops(ini[i], 1, false, 60);
+		loops(ini[i], 6, false, 120);
+		loops(ini[i], 1, true, 60);
+		loops(ini[i], 6, true, 240);
+	}
+}
+
+/* Sessions that come all the time, try once, and go whether it was taken or not: one that waits goes first
+ * when the debt is paid. */
+static void test_who_waits_goes_first(void **state)
+{
+	struct rig *r = rig_new("[lcores]\ndata = 1\n[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+				"[sessions]\nmax_producers = 65536\n"
+				"[port net_memif0]\naddress = 10.0.0.254/24\n"
+				"[topic tiny]\npartitions = 2\nlog_bytes = 1M\nmax_message_bytes = 16K\n"
+				"bytes_per_s = 20K\n",
+		0, 1);
+	struct rig_session stays = rig_connect(r, 1, 4000);
+	uint64_t stored = 0, stayed = 0;
+	uint16_t port = 5000;
+	struct one o;
+
+	(void)state;
+	for (int turn = 0; turn < 10000; turn++) {
+		one_begin(r, &o, &port);
+		stored += one_try(&o, 1);
+		leave(&o.s);
+		if (stays.used_bytes + ONE_BYTES <= stays.limit_bytes &&
+			rig_produce(&stays, 0, 0, stayed * ONE_RECORDS, ONE_RECORDS, 0) == KX_DROP_NONE) {
+			stays.used_bytes += ONE_BYTES;
+			stayed++;
+		}
+		rig_turn(r, 300000);
+		learn(r, &stays);
+		rig_forget(r);
+	}
+	print_message(
+		"stays: %lu messages; come and go: %lu\n", (unsigned long)stayed, (unsigned long)stored);
+	assert_true((stored + stayed) * ONE_PAID <= 61440 + 2048 + 2 * ONE_PAID);
+	assert_true(stayed * 3 >= stored + stayed);
+	rig_free(r);
+}
+
 #define PART  1024u
 #define BYTES (2 * PART)
 
@@ -274,6 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_topics_do_not_throttle_each_other),
 		cmocka_unit_test(test_new_sessions_gain_nothing),
+		cmocka_unit_test(test_sessions_one_after_another),
+		cmocka_unit_test(test_who_waits_goes_first),
 		cmocka_unit_test(test_many_partitions_forget_no_quota),
 		cmocka_unit_test(test_asking_gains_little),
 		cmocka_unit_test(test_what_is_dropped_again_is_allowed_again),
