@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Does a client that misbehaves slow the others down?
 #   bench/isolation.sh --json FILE [--seconds N] [--pairs N] [--rate N] [--build DIR] [--only DISTURBANCE]
+# DISTURBANCE: slow-consumer, dead-consumer, lying-consumer, nak-storm, handshake-flood or quota.
 #
 # A broker with two ports. The victim publishes and consumes RATE (50000) messages a second, one a frame, over memif from a
 # process of its own; the disturber (bench/disturber) is a kernel host in a network namespace on the other port (veth,
@@ -20,12 +21,11 @@ rate=50000
 build=$PWD/build
 only=
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,15p' bench/isolation.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/isolation.sh "$@"
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --seconds) seconds=$2 ;;
@@ -33,13 +33,19 @@ while [ $# -gt 0 ]; do
     --rate) rate=$2 ;;
     --build) build=$2 ;;
     --only) only=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $pairs =~ ^[0-9]+$ && $pairs -ge 1 && $rate =~ ^[0-9]+$ ]] || usage
-[[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --pairs "$pairs" 7
+args_number --rate "$rate" 1
+args_positive --seconds "$seconds"
+names=(slow-consumer dead-consumer lying-consumer nak-storm handshake-flood quota)
+if [ -n "$only" ]; then
+  [[ " ${names[*]} " == *" $only "* ]] || args_wrong "--only $only" "one of ${names[*]} is needed"
+  names=("$only")
+fi
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 build=$(realpath -m "$build")
@@ -145,8 +151,6 @@ one() {
   printf '%-16s pair %2d  %-7s residence p99.9 %10s ns\n' "$1" "$2" "$3" "$(python3 bench/lib/isolation.py p999 "$out")"
 }
 
-names=(slow-consumer dead-consumer lying-consumer nak-storm handshake-flood quota)
-[ -z "$only" ] || names=("$only")
 for d in "${names[@]}"; do
   for ((pair = 1; pair <= pairs; pair++)); do
     order="without with"

@@ -20,12 +20,11 @@ batch=17
 build=$PWD/build
 losses=(0 0.001 0.01 0.05)
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,13p' bench/loss.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/loss.sh "$@"
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --seconds) seconds=$2 ;;
@@ -33,13 +32,15 @@ while [ $# -gt 0 ]; do
     --rate-fraction) fraction=$2 ;;
     --batch) batch=$2 ;;
     --build) build=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $rounds =~ ^[0-9]+$ && $rounds -ge 1 && $batch =~ ^[0-9]+$ && $batch -ge 13 && $batch -le 17 ]] || usage
-[[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ && $fraction =~ ^0?\.[0-9]+$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --rounds "$rounds" 1
+args_number --batch "$batch" 13 17
+args_positive --seconds "$seconds"
+[[ $fraction =~ ^0?\.[0-9]+$ ]] || args_wrong "--rate-fraction $fraction" "a fraction such as 0.9 is needed"
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then

@@ -15,10 +15,9 @@ repeats=7
 build=$PWD/build
 count=yes
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,10p' bench/micro.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/micro.sh "$@"
 while [ $# -gt 0 ]; do
   case $1 in
     --no-instructions)
@@ -27,17 +26,17 @@ while [ $# -gt 0 ]; do
       continue
       ;;
   esac
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --repeats) repeats=$2 ;;
     --build) build=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $repeats =~ ^[1-9][0-9]*$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --repeats "$repeats" 1
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 

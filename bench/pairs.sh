@@ -21,12 +21,11 @@ pairs=20
 seconds=1
 parts=rig,micro,callgrind
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,14p' bench/pairs.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/pairs.sh "$@"
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --parent) parent=$2 ;;
@@ -34,14 +33,14 @@ while [ $# -gt 0 ]; do
     --pairs) pairs=$2 ;;
     --seconds) seconds=$2 ;;
     --parts) parts=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $pairs =~ ^[0-9]+$ && $pairs -ge 20 ]] || usage
-[[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage
-[[ $parts =~ ^(rig|micro|callgrind)(,(rig|micro|callgrind))*$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --pairs "$pairs" 20
+args_positive --seconds "$seconds"
+[[ $parts =~ ^(rig|micro|callgrind)(,(rig|micro|callgrind))*$ ]] || args_wrong "--parts $parts" "a list of rig, micro and callgrind is needed"
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 part() {

@@ -15,23 +15,23 @@ sessions=2000
 rounds=3
 build=$PWD/build
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,10p' bench/setup.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/setup.sh "$@"
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --sessions) sessions=$2 ;;
     --rounds) rounds=$2 ;;
     --build) build=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $sessions =~ ^[1-9][0-9]*$ && $rounds =~ ^[1-9][0-9]*$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --sessions "$sessions" 1
+args_number --rounds "$rounds" 1
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then

@@ -15,24 +15,23 @@ seconds=2
 pairs=7
 build=$PWD/build
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,9p' bench/wire_ratio.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin bench/wire_ratio.sh "$@"
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --json) json=$2 ;;
     --seconds) seconds=$2 ;;
     --pairs) pairs=$2 ;;
     --build) build=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[ -n "$json" ] || usage
-[[ $pairs =~ ^[0-9]+$ && $pairs -ge 7 ]] || usage
-[[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage
+[ -n "$json" ] || args_wrong --json "is needed"
+args_number --pairs "$pairs" 7
+args_positive --seconds "$seconds"
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then

@@ -12,22 +12,21 @@ root=$PWD
 json=
 seconds=5
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,8p' tools/quickstart.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin tools/quickstart.sh "$@"
 while [ $# -gt 0 ]; do
   case $1 in
     --json | --seconds)
-      [ $# -gt 1 ] || usage
+      args_value "$@"
       [ "$1" = --json ] && json=$2 || seconds=$2
       shift
       ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift
 done
-[[ $seconds =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage
+args_positive --seconds "$seconds"
 if [ -n "$json" ]; then
   json=$(realpath -m "$json")
   : >"$json" || exit 2

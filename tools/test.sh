@@ -11,10 +11,9 @@ root=$PWD
 # shellcheck source=tools/hugepages.sh
 . tools/hugepages.sh
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,7p' tools/test.sh >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin tools/test.sh "$@"
 
 parts=
 only=.
@@ -22,11 +21,11 @@ while [ $# -gt 0 ]; do
   case $1 in
     --lint | --unit | --fuzz | --smoke) parts="$parts ${1#--}" ;;
     --only)
-      [ $# -gt 1 ] || usage
+      args_value "$@"
       only=$2
       shift
       ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift
 done

@@ -112,14 +112,22 @@ static void print_hist(FILE *out, const char *label, const struct kx_hist *h)
 	fprintf(out, " %10.2f %12" PRIu64 "\n", (double)h->max / 1e3, h->count);
 }
 
+/* Are there samples enough for it? */
+static int summary_quantile(const struct pg_summary *s, unsigned int i)
+{
+	return (double)s->count * (1 - pg_quantile[i]) >= 100 * 0.999999 ? 0 : -ENODATA;
+}
+
 static void print_summary(FILE *out, const char *label, const struct pg_summary *s)
 {
+	const uint64_t v[PG_QUANTILES] = {s->p50_ns, s->p90_ns, s->p95_ns, s->p99_ns, s->p999_ns};
+
 	if (!s->known)
 		return;
-	fprintf(out, "  %-22s %10.2f %10.2f %10.2f %10.2f %10.2f %10.2f %10.2f %12" PRIu64 "\n", label,
-		(double)s->mean_ns / 1e3, (double)s->p50_ns / 1e3, (double)s->p90_ns / 1e3,
-		(double)s->p95_ns / 1e3, (double)s->p99_ns / 1e3, (double)s->p999_ns / 1e3,
-		(double)s->max_ns / 1e3, s->count);
+	fprintf(out, "  %-22s %10.2f", label, (double)s->mean_ns / 1e3);
+	for (unsigned int i = 0; i < PG_QUANTILES; i++)
+		print_us(out, summary_quantile(s, i), v[i]);
+	fprintf(out, " %10.2f %12" PRIu64 "\n", (double)s->max_ns / 1e3, s->count);
 }
 
 static void print_head(const struct pg_result *r, FILE *out)
@@ -235,8 +243,7 @@ static void json_summary(struct pg_json *j, const char *key, const struct pg_sum
 	pg_json_u64(j, "count", s->count);
 	pg_json_u64(j, "mean", s->mean_ns);
 	for (unsigned int i = 0; i < PG_QUANTILES; i++)
-		json_quantile(j, pg_quantile_key[i],
-			(double)s->count * (1 - pg_quantile[i]) >= 100 * 0.999999 ? 0 : -ENODATA, v[i]);
+		json_quantile(j, pg_quantile_key[i], summary_quantile(s, i), v[i]);
 	pg_json_u64(j, "max", s->max_ns);
 	pg_json_end(j, '}');
 }

@@ -72,10 +72,16 @@ void coverage_add(struct sim_coverage *into, const struct sim_coverage *c)
 		to[i] += from[i];
 }
 
+/* What never occurred and must, for a line of its own. */
+static char missing_text[4096];
+static struct kx_text missing;
+
 static int row(FILE *out, const char *what, const char *name, uint64_t n, bool must)
 {
 	fprintf(out, "%-10s %-24s %12llu%s\n", what, name, (unsigned long long)n,
 		n == 0 && must ? "  never" : "");
+	if (n == 0 && must)
+		kx_text_add(&missing, "%s%s %s", missing.len != 0 ? ", " : "", what, name);
 	return n == 0 && must;
 }
 
@@ -83,6 +89,7 @@ int coverage_print(const struct sim_coverage *c, FILE *out)
 {
 	int never = 0;
 
+	kx_text_init(&missing, missing_text, sizeof(missing_text));
 	for (uint32_t i = 0; i < 256; i++)
 		if (sent_by(KX_FROM_CLIENT, (uint8_t)i))
 			never += row(out, "to broker", kx_frame_type_name((uint8_t)i), c->to_broker[i], true);
@@ -111,5 +118,7 @@ int coverage_print(const struct sim_coverage *c, FILE *out)
 		"%llu seeds, %.0f s of virtual time, %llu events, %llu datagrams, %llu messages delivered\n",
 		(unsigned long long)c->seeds, (double)c->virtual_ns / 1e9, (unsigned long long)c->events,
 		(unsigned long long)c->datagrams, (unsigned long long)c->messages);
+	if (never > 0)
+		fprintf(out, "must occur and never did: %s\n", missing_text);
 	return never;
 }

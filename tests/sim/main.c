@@ -163,12 +163,12 @@ static int run_many(const struct opts *o)
 	}
 	for (uint32_t i = 0; i < o->jobs; i++)
 		coverage_add(&coverage[o->jobs], &coverage[i]);
-	if (!o->no_coverage) {
+	if (!o->no_coverage)
 		never = coverage_print(&coverage[o->jobs], stdout);
-		if (never > 0)
-			printf("%d things that must occur never did\n", never);
-	}
-	printf("%llu seeds, %llu failed\n", (unsigned long long)done, (unsigned long long)failed);
+	printf("%llu seeds, %llu failed", (unsigned long long)done, (unsigned long long)failed);
+	if (never > 0)
+		printf(", %d things that must occur never did", never);
+	putchar('\n');
 	return failed > 0 || never > 0;
 }
 

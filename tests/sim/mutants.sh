@@ -10,27 +10,28 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 root=$PWD
 
-usage() {
-  sed -n 's/^# \{0,1\}//; 3,9p' "$root/tests/sim/mutants.sh" >&2
-  exit 2
-}
+# shellcheck source=tools/args.sh
+. tools/args.sh
+args_begin tests/sim/mutants.sh "$@"
 
 only=()
 max=500
 some=0
 jobs=2
 while [ $# -gt 0 ]; do
-  [ $# -gt 1 ] || usage
+  args_value "$@"
   case $1 in
     --only) only+=("$2") ;;
     --seeds) max=$2 ;;
     --some) some=$2 ;;
     --jobs) jobs=$2 ;;
-    *) usage ;;
+    *) args_wrong "$1" "no such option" ;;
   esac
   shift 2
 done
-[[ "$max$some$jobs" =~ ^[0-9]+$ ]] || usage
+args_number --seeds "$max" 1
+args_number --some "$some" 0
+args_number --jobs "$jobs" 1 256
 
 names=()
 for patch in tests/sim/mutants/*.patch; do

@@ -250,6 +250,34 @@ static void text_is_escaped(void **state)
 	free(text);
 }
 
+static void percentiles_without_samples_are_printed_as_none(void **state)
+{
+	struct pg_options o;
+	struct pg_result r;
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *f = open_memstream(&text, &bytes);
+
+	(void)state;
+	assert_non_null(f);
+	make_result(&r, &o);
+	r.residence = (struct pg_summary){.known = true,
+		.count = 12345,
+		.mean_ns = 8120,
+		.p50_ns = 7010,
+		.p90_ns = 7020,
+		.p95_ns = 7030,
+		.p99_ns = 7040,
+		.max_ns = 9990};
+	pg_result_judge(&r);
+	pg_result_print(&r, f);
+	assert_int_equal(fclose(f), 0);
+	has(text,
+		"      8.12       7.01       7.02       7.03       7.04          -       9.99        12345");
+	free(text);
+	drop_result(&r);
+}
+
 static void residence_is_read_from_telemetry(void **state)
 {
 	struct pg_summary s;
@@ -283,6 +311,7 @@ int main(void)
 		cmocka_unit_test(a_run_is_valid_only_by_the_rules),
 		cmocka_unit_test(percentiles_without_samples_are_null),
 		cmocka_unit_test(text_is_escaped),
+		cmocka_unit_test(percentiles_without_samples_are_printed_as_none),
 		cmocka_unit_test(residence_is_read_from_telemetry),
 	};
 
