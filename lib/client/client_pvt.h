@@ -59,6 +59,7 @@ struct slot {
 	uint32_t part;
 	uint32_t large; /* index, or NONE; LARGE_MAX and above: its bytes are in the slot */
 	uint8_t state;
+	bool left;    /* it went out whole, and nobody has said that it is not stored */
 	bool counted; /* its bytes were charged to the credit of the session in hand */
 };
 /* A batch larger than a datagram, in the ring of large-message memory, or (split) in its slot. */
@@ -543,6 +544,9 @@ void kxc_part_stored(struct part *part, uint64_t next_seq, uint64_t next_offset,
 void kxc_part_restamp(struct part *part);
 /* Complete everything of a partition without success. */
 void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns);
+/* The same for what a broker may have, which are its oldest batches. What never left it whole stays queued.
+ */
+void kxc_part_fail_left(struct part *part, enum kx_result why);
 void kxc_part_close_batch(struct part *part, uint64_t now_ns);
 struct part *kxc_client_part(struct kx_client *c, uint32_t partition_id);
 

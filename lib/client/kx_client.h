@@ -43,7 +43,8 @@
  * calls, whatever the network drops, repeats or reorders. A message is safe when its completion says KX_OK:
  * the broker has confirmed the level asked for. Its payload is kept in the send buffer until then. A broker
  * that was restarted and has lost unconfirmed messages is reported by completions with KX_LOST; where it
- * cannot be known, with KX_UNKNOWN_FATE. Nothing is silent.
+ * cannot be known, with KX_UNKNOWN_FATE. Both are said only of what was sent: what had not left is sent to
+ * the broker of now, behind them. Nothing is silent.
  */
 #ifndef KX_CLIENT_H
 #define KX_CLIENT_H
@@ -230,7 +231,8 @@ enum kx_event_type {
 	KX_EVENT_LOST,	    /**< the broker was restarted and has lost messages of `producer` that it had
 			       confirmed: `count` of them, all with offsets in [first, last] of `partition`
 			       (of the log before the restart; exact when nobody else wrote between them).
-			       Told before PRODUCER_READY; what was not confirmed is completed with KX_LOST */
+			       Told before PRODUCER_READY; what was sent and not confirmed is completed with
+			       KX_LOST, what was not sent yet goes to the new log */
 	KX_EVENT_CONSUMER_WAITING /**< the broker has no place for the subscription of `consumer` to
 				     `partition` now; `code`: why (SUBS_FULL: its table, or the session's
 				     share of it). Asked again after 1 s, then less and less often, every 30 s
@@ -270,7 +272,8 @@ struct kx_client_opts {
 					(kx_client_info): it gets a new epoch, and whoever still has an older one is
 					fenced. 0: a new id. kx_client_info.taken_over says whether the broker
 					knew it */
-	bool no_reconnect;	     /**< true: after a session ended, or could not be set up, stay down */
+	bool no_reconnect;	/**< true: after a session ended, or could not be set up, stay down; what was
+				   not sent then completes with KX_NOT_CONNECTED */
 	uint32_t channels_max;	/**< data lcores of the broker that can be used at once, 1..256; 0: 4. About
 				   100 KiB  each */
 	uint32_t producers_max; /**< 1..127; 0: 4 */
@@ -408,7 +411,8 @@ enum kx_result kx_client_ping(struct kx_client *client, uint32_t lcore, uint64_t
 struct kx_completion {
 	struct kx_producer *producer;
 	uint64_t user;	      /**< of kx_producer_commit(), or of the batch's first message */
-	uint64_t first_seq;   /**< sequence of its first message in its partition, from 0 */
+	uint64_t first_seq;   /**< sequence of its first message in its partition, from 0, and again from 0
+				 with each new producer identity: also of what was queued before */
 	uint64_t next_offset; /**< one beyond the batch's last message; exact when offset_exact, else an upper
 				 bound; 0 when result is not KX_OK */
 	uint64_t sent_ns;     /**< now_ns of the turn that sent it first; 0: never sent */

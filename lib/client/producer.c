@@ -281,23 +281,28 @@ void kxc_producer_resumed(struct kx_producer *p)
 }
 
 /* What was sent under another identity is asked about; what never was gets the one of now. */
+static void resume_part(struct part *part, bool there, uint64_t now_ns)
+{
+	if (part->head == NONE && part->open_slot == NONE && !part->resume)
+		return;
+	part->ch = there ? kxc_client_channel(part->producer->client, part->lcore, now_ns) : NULL;
+	if (part->ch == NULL) {
+		kxc_resume_in_vain(part, now_ns);
+		kxc_part_fail(part, there ? KX_NO_TICKET : KX_REFUSED, there ? 0 : KX_CODE_UNKNOWN_PARTITION,
+			now_ns);
+		kxc_part_restamp(part); /* sequences begin anew for what may come later */
+	} else if (part->resume) {
+		kxc_resume_ask(part);
+	} else {
+		kxc_part_restamp(part);
+		kxc_part_requeue(part);
+	}
+}
+
 static void resume(struct kx_producer *p, const struct kx_metadata *m, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < p->part_count; i++) {
-		struct part *part = &p->parts[i];
-
-		if (part->head != NONE || part->resume)
-			part->ch = i < m->partition_count ? kxc_client_channel(p->client, part->lcore, now_ns)
-							  : NULL;
-		if (part->resume && part->ch == NULL)
-			kxc_resume_in_vain(part, now_ns);
-		else if (part->resume)
-			kxc_resume_ask(part);
-		else if (part->head != NONE)
-			kxc_part_restamp(part);
-		if (!part->resume && part->head != NONE)
-			kxc_part_requeue(part);
-	}
+	for (uint32_t i = 0; i < p->part_count; i++)
+		resume_part(&p->parts[i], i < m->partition_count, now_ns);
 	kxc_producer_resumed(p);
 }
 
@@ -363,12 +368,16 @@ void kxc_producer_ask(struct kx_producer *p, uint64_t now_ns)
 /* A new identity at the broker: nothing sent under the old one can be confirmed; sequences begin at 0. */
 void kxc_producer_lost(struct kx_producer *p, enum kx_result why, uint64_t now_ns)
 {
+	bool fate = why == KX_LOST || why == KX_UNKNOWN_FATE; /* of what was sent: the rest just was not */
+
 	p->claimed = p->claimed && why != KX_CLOSED;
 	for (uint32_t i = 0; i < p->part_count; i++) {
 		struct part *part = &p->parts[i];
 
+		if (p->slots != NULL && fate)
+			kxc_part_fail_left(part, why);
 		if (p->slots != NULL)
-			kxc_part_fail(part, why, 0, now_ns);
+			kxc_part_fail(part, fate ? KX_NOT_CONNECTED : why, 0, now_ns);
 		part->next_seq = 0;
 		part->resume = false;
 		part->offset_first = part->offset_end = part->offset_count = 0;
@@ -388,7 +397,7 @@ void kxc_producer_renamed(struct kx_producer *p, bool new_boot)
 		struct part *part = &p->parts[i];
 		bool sent = part->head != NONE && p->slots[part->head].sent_ns != 0;
 
-		if (sent || (new_boot && (part->head != NONE || part->offset_end != 0)))
+		if (sent || (new_boot && part->offset_end != 0))
 			kxc_resume_part(part);
 		if (!part->resume) {
 			part->next_seq = 0;

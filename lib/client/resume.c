@@ -101,6 +101,8 @@ static void tell_lost(struct part *part, uint64_t from)
 	uint64_t first = KX_MAX(part->offset_first, from), end = part->offset_end;
 	uint64_t count = part->offset_count;
 
+	if (end != 0)
+		part->offset_opened = from; /* that of the old log says nothing of the new one */
 	part->offset_first = part->offset_end = part->offset_count = 0;
 	if (end <= first)
 		return;
@@ -122,19 +124,29 @@ static bool identity_now(const struct part *part)
 		part->was_producer_epoch == c->producer_epoch;
 }
 
-/* Give up what is unconfirmed. False: its sequences cannot go on in this epoch. */
-static bool give_up(struct part *part, enum kx_result why, uint32_t code, uint64_t now_ns)
+/* Give up what is unconfirmed and may have been received; what never left is sent under the identity of now.
+ * False: there is none yet under which sequences can begin anew. */
+static bool give_up(struct part *part, enum kx_result why)
 {
-	bool any = part->head != NONE || part->open_slot != NONE;
+	bool used = part->next_seq != 0;
 
+	kxc_part_fail_left(part, why);
+	memset(part->confirmed, 0, sizeof(part->confirmed));
+	if (identity_now(part))
+		return !used;
+	kxc_part_restamp(part);
+	return true;
+}
+
+/* Nothing is taken from us there. */
+static void refused(struct part *part, uint32_t code, uint64_t now_ns)
+{
 	if (part->producer->slots != NULL)
-		kxc_part_fail(part, why, code, now_ns);
+		kxc_part_fail(part, KX_REFUSED, code, now_ns);
 	memset(part->confirmed, 0, sizeof(part->confirmed));
 	if (!identity_now(part))
 		part->next_seq = 0;
-	else if (any || part->next_seq != 0)
-		return false;
-	return true;
+	part->failed = code;
 }
 
 /* `next_seq` is where a batch ends that is not confirmed, or where the first of them begins. */
@@ -170,14 +182,13 @@ static bool settle(struct part *part, const struct kx_resumed_entry *e, uint64_t
 		if (boundary(part, e->next_seq)) /* what did reach the disk */
 			kxc_part_stored(part, e->next_seq, e->next_offset, now_ns);
 		tell_lost(part, e->next_offset);
-		goes_on = give_up(part, KX_LOST, 0, now_ns);
+		goes_on = give_up(part, KX_LOST);
 		break;
 	case KX_CODE_DENIED:
-		(void)give_up(part, KX_REFUSED, code, now_ns);
-		part->failed = code;
+		refused(part, code, now_ns);
 		break;
 	default:
-		goes_on = give_up(part, KX_UNKNOWN_FATE, 0, now_ns);
+		goes_on = give_up(part, KX_UNKNOWN_FATE);
 		break;
 	}
 	part->resume = false;

@@ -238,6 +238,7 @@ void kxc_part_restamp(struct part *part)
 		b->producer_id = c->producer_id;
 		b->producer_epoch = c->producer_epoch;
 		b->first_seq = p->slots[i].first_seq = part->next_seq;
+		p->slots[i].left = false;
 		b->data_crc = kx_batch_data_crc(b);
 		part->next_seq += p->slots[i].count;
 	}
@@ -249,6 +250,12 @@ void kxc_part_fail(struct part *part, enum kx_result why, uint32_t code, uint64_
 	kxc_part_close_batch(part, now_ns);
 	while (part->head != NONE)
 		complete(part, why, code, 0, 0, false);
+}
+
+void kxc_part_fail_left(struct part *part, enum kx_result why)
+{
+	while (part->head != NONE && part->producer->slots[part->head].left)
+		complete(part, why, 0, 0, 0, false);
 }
 
 struct part *kxc_client_part(struct kx_client *c, uint32_t partition_id)

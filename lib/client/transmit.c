@@ -229,6 +229,7 @@ static void sent_whole(struct part *part, struct slot *s, uint64_t now_ns)
 	if (part->unsent == part->head)
 		part->progress_ns = now_ns;
 	s->state = SLOT_SENT;
+	s->left = true;
 	part->unsent = s->next;
 }
 

@@ -345,6 +345,12 @@ void check_completion(void *app_producer, const struct kx_completion *c)
 			"producer %u is denied %s, and may", a->id, sim_topic_name(a->topic));
 	else
 		s->oracle.unconfirmed += c->count;
+	SIM_CHECK(s,
+		(c->result != KX_LOST && c->result != KX_UNKNOWN_FATE) ||
+			p->completed + c->count <= p->left_end,
+		"producer %u partition %u: %s of %llu +%u, and no more than %llu have left its client", a->id,
+		c->partition, kx_result_name(c->result), (unsigned long long)p->completed, c->count,
+		(unsigned long long)p->left_end);
 	if (c->result != KX_OK)
 		TRACE(s, "producer %u partition %u: %llu +%u: %s, code %u", a->id, c->partition,
 			(unsigned long long)p->completed, c->count, kx_result_name(c->result), c->code);

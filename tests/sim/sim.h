@@ -213,6 +213,7 @@ struct app_part {
 	uint64_t sent;	     /* accepted by the library */
 	uint64_t completed;  /* told by completions, in order */
 	uint64_t stored_end; /* one beyond the highest number stored */
+	uint64_t left_end;   /* one beyond the highest that its client has put on the wire, whole */
 	uint64_t *place;     /* [number]: boot << 48 | offset, or NOT_STORED */
 	uint64_t size;
 };

@@ -2,6 +2,7 @@
 /* What each frame that a broker or a client puts on the wire may say: well formed, numbers that only rise,
  * nothing beyond the credit of the other side, no acknowledgement of what is not stored. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "identity.h"
 
@@ -27,6 +28,8 @@ struct wconn {
 	uint32_t client;  /* its index, KX_NONE before it has sent anything */
 	bool raw, opaque; /* opaque: its frames cannot be read where they arrive */
 	uint64_t seq_end[SIM_PARTS];
+	struct app_part *parted[SIM_PARTS]; /* whose batch goes in parts */
+	uint64_t parted_end[SIM_PARTS], parted_seq[SIM_PARTS];
 	struct wsub *subs;
 };
 struct wire {
@@ -436,13 +439,43 @@ static void from_client_size(struct sim *s, struct wconn *c, const struct kx_fra
 			((const struct kx_batch_hdr *)(f + 1))->record_count > 1;
 }
 
+/* One beyond the last message of a batch, from its beginning: the value of its first record is there. */
+static uint64_t end_of(struct sim *s, const struct kx_batch_hdr *b, struct app_part **part)
+{
+	uint64_t head;
+
+	memcpy(&head, (const uint8_t *)b + KX_BATCH_HDR_BYTES + sizeof(struct kx_record_hdr), sizeof(head));
+	SIM_CHECK(s, head >> 48 < s->app_count && (head >> 40 & 0xff) < KX_DIM(s->apps[0]->parts),
+		"a batch of nobody is sent");
+	*part = &s->apps[head >> 48]->parts[head >> 40 & 0xff];
+	return (head & 0xffffffffff) + b->record_count;
+}
+
+static void part_left(struct sim *s, struct wconn *c, const struct kx_frag *f)
+{
+	if (f->partition >= SIM_PARTS)
+		return;
+	if (f->frag_offset == 0) {
+		c->parted_end[f->partition] =
+			end_of(s, (const struct kx_batch_hdr *)(f + 1), &c->parted[f->partition]);
+		c->parted_seq[f->partition] = f->first;
+	}
+	if (f->frag_offset + f->frag_bytes == f->batch_bytes && c->parted[f->partition] != NULL &&
+		c->parted_seq[f->partition] == f->first)
+		c->parted[f->partition]->left_end =
+			KX_MAX(c->parted[f->partition]->left_end, c->parted_end[f->partition]);
+}
+
 static void produce(struct sim *s, const struct client *k, struct wconn *c, const struct kx_frame_view *v)
 {
 	const uint8_t *at = v->body;
+	struct app_part *part;
+	uint64_t end;
 
 	if (v->hdr->type == KX_PRODUCE_FRAG) {
 		const struct kx_frag *f = (const struct kx_frag *)v->body;
 
+		part_left(s, c, f);
 		produced(s, k, c, v->hdr->pkt_no, f->partition, f->first, f->first + 1, f->batch_bytes);
 		return;
 	}
@@ -451,6 +484,8 @@ static void produce(struct sim *s, const struct client *k, struct wconn *c, cons
 
 		produced(s, k, c, v->hdr->pkt_no, b->partition, b->first_seq, b->first_seq + b->record_count,
 			b->batch_bytes);
+		end = end_of(s, b, &part);
+		part->left_end = KX_MAX(part->left_end, end);
 		at += b->batch_bytes;
 	}
 }
