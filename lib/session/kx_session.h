@@ -427,8 +427,12 @@ struct kx_retx_budget {
 };
 static inline void kx_retx_init(struct kx_retx_budget *b)
 {
-	*b = (struct kx_retx_budget){
-		.tokens = KX_RETX_DEPTH * KX_RETX_SHARE, .floor = KX_RETX_FLOOR / 2, .progress = true};
+	*b = (struct kx_retx_budget){.round_ns = 0,
+		.due_ns = 0,
+		.tokens = KX_RETX_DEPTH * KX_RETX_SHARE,
+		.floor = KX_RETX_FLOOR / 2,
+		.left = 0,
+		.progress = true};
 }
 /** `pkts` packets are known to have arrived. */
 static KX_ALWAYS_INLINE void kx_retx_earn(struct kx_retx_budget *b, uint64_t pkts)
