@@ -49,7 +49,7 @@ step "build"
 if [ ! -f build/build.ninja ]; then
   meson setup build >/dev/null || exit 2
 fi
-ninja -C build app/broker/kaelix app/pktgen/kaelix-pktgen app/cli/kaelix-cli drivers/transport/udp/libkaelix.so || exit 2
+meson compile -C build kaelix:executable kaelix-pktgen kaelix-cli kaelix:shared_library || exit 2
 
 step "memory"
 # 2 x 192 MiB for generator and reflector, 512 MiB for the broker.
