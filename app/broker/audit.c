@@ -42,8 +42,10 @@ static void claimed_name(const struct kx_audit_event *e, char out[KX_PRINCIPAL_N
 
 static void print_event(const struct app *app, uint32_t lcore, const struct kx_audit_event *e)
 {
-	char remote[KX_ADDR_TEXT_BYTES], name[KX_PRINCIPAL_NAME_MAX + 1], when[32];
+	char remote[KX_ADDR_TEXT_BYTES], name[KX_PRINCIPAL_NAME_MAX + 1], when[32], reason[256];
+	uint32_t principal = kx_broker_audit_principal(app->conf, e);
 	time_t seconds = (time_t)(e->time_ns / KX_NS_PER_S);
+	struct kx_text why;
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
@@ -51,8 +53,8 @@ static void print_event(const struct app *app, uint32_t lcore, const struct kx_a
 	claimed_name(e, name);
 	printf("audit %s.%03uZ %s principal=%s%s remote=%s lcore=%u", when,
 		(unsigned int)(e->time_ns / 1000000 % 1000), kx_audit_name(e->what),
-		e->principal < app->conf->principal_count ? app->conf->principals[e->principal].name : name,
-		e->principal == KX_AUDIT_UNKNOWN ? " (unknown)" : "", kx_addr_format(&e->remote, remote),
+		principal != KX_AUDIT_UNKNOWN ? app->conf->principals[principal].name : name,
+		principal == KX_AUDIT_UNKNOWN ? " (unknown)" : "", kx_addr_format(&e->remote, remote),
 		app->lcores[lcore].lcore);
 	if (e->conn_id != 0)
 		printf(" conn=%016" PRIx64 " producer=%" PRIu64 "/%u", e->conn_id, e->producer_id,
@@ -61,8 +63,10 @@ static void print_event(const struct app *app, uint32_t lcore, const struct kx_a
 		printf(" key=%s", e->key_index == 0 ? "current" : "next");
 	if (e->topic < app->conf->topic_count)
 		printf(" topic=%s", app->conf->topics[e->topic].name);
-	if (e->code != KX_CODE_OK)
-		printf(" reason=\"%s\"", kx_code_text(e->code));
+	kx_text_init(&why, reason, sizeof(reason));
+	kx_broker_audit_reason(app->conf, e, &why);
+	if (why.len != 0)
+		printf(" reason=\"%s\"", reason);
 	putchar('\n');
 }
 

@@ -275,13 +275,15 @@ struct kx_audit_event {
 	uint64_t conn_id; /**< 0: none */
 	uint64_t producer_id;
 	struct kx_addr remote;
-	uint32_t principal; /**< its number; KX_AUDIT_UNKNOWN: none of that name */
+	uint32_t principal; /**< its number; KX_AUDIT_UNKNOWN: no key of one was looked at */
 	uint32_t producer_epoch;
 	uint32_t topic;	    /**< DENIED: its index; else UINT32_MAX */
 	uint8_t what;	    /**< enum kx_audit_what */
 	uint8_t code;	    /**< enum kx_code */
 	uint8_t key_index;  /**< ACCEPTED: which of the principal's keys */
 	uint8_t name_bytes; /**< REFUSED: the name that was claimed */
+	uint8_t method;	    /**< REFUSED: enum kx_auth_method */
+	bool proven;	    /**< REFUSED: with one of the principal's keys */
 	uint8_t name[KX_PRINCIPAL_NAME_MAX + 1];
 };
 #define KX_AUDIT_UNKNOWN UINT32_MAX

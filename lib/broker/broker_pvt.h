@@ -362,7 +362,7 @@ struct kx_principal_counters *principal_counters(struct kx_broker *b, const stru
 void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_what what, enum kx_code code,
 	uint32_t topic);
 void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth, uint32_t number,
-	enum kx_code code);
+	bool proven, enum kx_code code);
 /* The session asked for a topic it may not use. */
 void access_denied(struct kx_broker *b, const struct session *s, uint32_t topic);
 

@@ -69,6 +69,13 @@ void kx_quotas_destroy(struct kx_quotas *q);
 int kx_broker_principals_load(
 	const struct kx_conf *conf, struct kx_auth_principals **out, struct kx_text *why);
 
+/** The configured principal that an audit event is of: by its number, else by the name that was claimed
+ * (none: `anonymous`). Control lcore. @return its number; KX_AUDIT_UNKNOWN: there is none of that name */
+uint32_t kx_broker_audit_principal(const struct kx_conf *conf, const struct kx_audit_event *e);
+/** Why, for who runs the broker: more than the client was told, which has proven nothing. Nothing is added
+ * where there is no reason. Control lcore. */
+void kx_broker_audit_reason(const struct kx_conf *conf, const struct kx_audit_event *e, struct kx_text *out);
+
 /** @return 0; -ENOMEM; what kx_broker_principals_load() returns; -EINVAL (log memory smaller than the
  * partitions of this lcore need) */
 int kx_broker_create(const struct kx_broker_config *config, struct kx_broker **out);

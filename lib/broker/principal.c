@@ -117,7 +117,7 @@ void audit_session(struct kx_broker *b, const struct session *s, enum kx_audit_w
 }
 
 void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct kx_auth *auth, uint32_t number,
-	enum kx_code code)
+	bool proven, enum kx_code code)
 {
 	uint32_t none = -(uint32_t)(number == kx_auth_principals_count(b->principals));
 	struct kx_audit_event e = {.time_ns = b->real_ns,
@@ -126,7 +126,9 @@ void audit_refused(struct kx_broker *b, const struct kx_frame *f, const struct k
 		.topic = UINT32_MAX,
 		.what = KX_AUDIT_REFUSED,
 		.code = (uint8_t)code,
-		.name_bytes = auth->principal_bytes};
+		.name_bytes = auth->principal_bytes,
+		.method = auth->method,
+		.proven = proven};
 
 	memcpy(e.name, auth->principal, sizeof(e.name));
 	kx_audit_put(b->config.audit, &e);

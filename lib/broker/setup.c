@@ -137,7 +137,7 @@ static enum kx_drop drop_of(enum kx_code code)
 	switch (code) {
 	case KX_CODE_AUTH:
 		return KX_DROP_AUTH_BAD;
-	case KX_CODE_BUSY:
+	case KX_CODE_PRINCIPAL_FULL:
 		return KX_DROP_PRINCIPAL_SESSIONS;
 	case KX_CODE_SESSIONS_FULL:
 		return KX_DROP_SESSIONS_FULL;
@@ -158,7 +158,7 @@ static enum kx_drop not_accepted(struct kx_broker *b, const struct kx_frame *f, 
 {
 	/* by number, so that a name that is nobody's takes no way of its own */
 	kx_count(&b->principal_counters[proof->number].refused, 1);
-	audit_refused(b, f, auth, proof->number, code);
+	audit_refused(b, f, auth, proof->number, proven, code);
 	return refuse(b, path, auth->client_nonce, code, proven ? proof : NULL, drop_of(code));
 }
 
@@ -171,8 +171,8 @@ static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f
 	enum kx_protect protect = KX_MAX((enum kx_protect)auth->protect, proof->principal->protect);
 	struct session *s;
 
-	*code = principal_full(b, proof->principal) ? KX_CODE_BUSY : KX_CODE_SESSIONS_FULL;
-	s = *code == KX_CODE_BUSY ? NULL : session_open(b, auth->client_nonce, f);
+	*code = principal_full(b, proof->principal) ? KX_CODE_PRINCIPAL_FULL : KX_CODE_SESSIONS_FULL;
+	s = *code == KX_CODE_PRINCIPAL_FULL ? NULL : session_open(b, auth->client_nonce, f);
 	if (s == NULL)
 		return NULL;
 	s->principal = proof->principal;

@@ -30,8 +30,12 @@ static const struct kx_conf_key keys[] = {
 	{KX_CONF_S_AUTH, COUNT(auth, audit_per_s, "lines", 1, 100000, "100"), .zero = "none",
 		.reason =
 			"Audit lines printed a second at most: accepted and refused principals, changed "
-			"paths, fenced producers. What is above is counted and the count is printed, so that "
-			"a flood does not fill the disk."},
+			"paths, fenced producers. A refusal's line says what was wrong (no such principal, "
+			"no "
+			"key, the wrong one, its `sessions` in use); its client, which has proven nothing, "
+			"is "
+			"told less. What is above is counted and the count is printed, so that a flood does "
+			"not fill the disk."},
 
 	/* [broker] */
 	{KX_CONF_S_BROKER, SPECIAL("name", KX_CONF_T_NAME, "kaelix"),
@@ -183,7 +187,7 @@ static const struct kx_conf_key keys[] = {
 		.zero = "no limit of its own",
 		.reason =
 			"Most sessions it may have on one data lcore, so that one principal cannot take all "
-			"of sessions.max."},
+			"of sessions.max. One client more is told so, and an audit line names this limit."},
 
 	/* [sessions] */
 	{KX_CONF_S_SESSIONS, COUNT(sessions, max, "sessions", 1, 65536, "1024"),

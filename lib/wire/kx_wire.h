@@ -203,7 +203,8 @@ enum kx_durability { KX_MEMORY = 1, KX_WRITTEN = 2, KX_SYNCED = 3, KX_REPLICATED
 	X(UNKNOWN_FATE, 19, "the broker cannot tell any more whether it was stored")                         \
 	X(RESYNC, 20, "the broker has no state of this producer: resume first")                              \
 	X(BUSY, 21, "too much at once; try again later")                                                     \
-	X(UNPROTECTED, 22, "the principal's frames must be protected")
+	X(UNPROTECTED, 22, "the principal's frames must be protected")                                       \
+	X(PRINCIPAL_FULL, 23, "the principal has all the sessions it may have; try again later")
 enum kx_code {
 #define KX_CODE_ENUM(id, value, text) KX_CODE_##id = value,
 	KX_CODE_LIST(KX_CODE_ENUM)

@@ -93,9 +93,11 @@ start
 refused 'principal' 3 in_ns host "$KX_CLI" ping -b 10.77.0.1 --timeout 5000
 refused 'principal' 3 as desk stranger ping
 refused 'principal' 3 as stranger stranger ping
-audit '^audit .* refused principal=anonymous remote=10.77.0.2:'
-audit '^audit .* refused principal=desk remote=10.77.0.2:.* reason="'
-audit '^audit .* refused principal=stranger (unknown)'
+audit '^audit .* refused principal=anonymous remote=10.77.0.2:.* reason="anonymous clients may not connect'
+audit '^audit .* refused principal=desk remote=10.77.0.2:.* reason="wrong key"'
+audit '^audit .* refused principal=stranger (unknown) .* reason="no such principal"'
+refused 'principal' 3 in_ns host "$KX_CLI" ping -b 10.77.0.1 --timeout 5000 --principal desk
+audit '^audit .* refused principal=desk remote=10.77.0.2:.* reason="came without a key'
 
 as desk desk ping --count 3
 audit '^audit .* accepted principal=desk .* key=current'

@@ -242,6 +242,19 @@ enum kx_drop rig_rx(
 	return KX_DROP_NONE;
 }
 
+void rig_audited(struct rig *r, uint32_t principal, const char *reason)
+{
+	struct kx_audit_event e;
+	struct kx_text text;
+	char buf[256];
+
+	assert_true(kx_audit_get(r->audit, &e));
+	kx_text_init(&text, buf, sizeof(buf));
+	kx_broker_audit_reason(r->conf, &e, &text);
+	assert_string_equal(buf, reason);
+	assert_int_equal(kx_broker_audit_principal(r->conf, &e), principal);
+}
+
 void rig_turn(struct rig *r, uint64_t ns)
 {
 	r->now_ns += ns;

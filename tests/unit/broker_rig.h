@@ -67,6 +67,8 @@ enum kx_drop rig_rx(
 /* One turn: poll and flush; time goes on by `ns` before it. */
 void rig_turn(struct rig *r, uint64_t ns);
 void rig_forget(struct rig *r);
+/* The oldest audit event is of this principal, and its reason reads so. */
+void rig_audited(struct rig *r, uint32_t principal, const char *reason);
 /* n-th sent frame of a type since the last rig_forget(), checked; NULL when there is none. */
 const struct kx_frame_hdr *rig_find(struct rig *r, uint8_t type, unsigned int n);
 static inline const void *rig_body(const struct kx_frame_hdr *h)

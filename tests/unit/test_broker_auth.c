@@ -275,6 +275,39 @@ static void test_wrong_keys(void **state)
 	rig_free(r);
 }
 
+/* The operator reads what was wrong; the clients are all told the same. */
+static void test_audit_says_what_is_wrong(void **state)
+{
+	static const struct {
+		const char *name;
+		const struct kx_key *key;
+		bool ticket;
+		uint32_t principal;
+		const char *why;
+	} row[] = {
+		{"", NULL, false, 0, "anonymous clients may not connect ([auth] anonymous = off)"},
+		{"anonymous", &desk, false, 0, "came with a key, but anonymous has none"},
+		{"desk", NULL, false, 1, "came without a key, but this principal has one"},
+		{"feed", &desk, false, 2, "wrong key"},
+		{"feed", &desk, true, 2, "wrong key"},
+		{"desk", &desk, true, 1,
+			"ticket not accepted: not of this principal and start of the broker, or too old"},
+		{"des", &desk, false, KX_AUDIT_UNKNOWN, "no such principal"},
+	};
+	struct rig *r = rig_of("[auth]\nanonymous = off\n");
+	uint8_t ticket[KX_TICKET_BYTES] = {1}, host = 1;
+	struct attempt a;
+
+	(void)state;
+	for (; host <= KX_DIM(row); host++) {
+		a = row[host - 1].ticket ? try_ticket(r, host, row[host - 1].name, row[host - 1].key, ticket)
+					 : try(r, host, row[host - 1].name, row[host - 1].key);
+		refused(&a, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
+		rig_audited(r, row[host - 1].principal, row[host - 1].why);
+	}
+	rig_free(r);
+}
+
 static void test_tickets(void **state)
 {
 	struct rig *r = rig_of("");
@@ -363,7 +396,9 @@ static void test_session_limit(void **state)
 	(void)state;
 	accepted(&b, 1);
 	c = try(r, 3, "desk", &desk);
-	refused(&c, KX_DROP_PRINCIPAL_SESSIONS, KX_CODE_BUSY);
+	refused(&c, KX_DROP_PRINCIPAL_SESSIONS, KX_CODE_PRINCIPAL_FULL);
+	(void)told(r), (void)told(r);
+	rig_audited(r, 1, "has all its sessions ([principal desk] sessions = 2, on each data lcore)");
 	c = try(r, 4, "", NULL); /* others' are not concerned */
 	accepted(&c, 0);
 	assert_int_equal(kx_broker_principal_counters(r->broker, 1)->sessions, 2);
@@ -401,7 +436,7 @@ static void test_refusals_are_proven(void **state)
 	memcpy(ticket, a.accept.ticket, sizeof(ticket));
 	assert_int_equal(kx_producer_ids_held(r->ids, 1), 1);
 	a = try(r, 5, "desk", &desk);
-	refused(&a, KX_DROP_PRINCIPAL_SESSIONS, KX_CODE_BUSY);
+	refused(&a, KX_DROP_PRINCIPAL_SESSIONS, KX_CODE_PRINCIPAL_FULL);
 	assert_true(refusal_proven(&a));
 	a = try(r, 6, "desk", &feed);
 	refused(&a, KX_DROP_AUTH_BAD, KX_CODE_AUTH);
@@ -646,6 +681,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_wrong_keys),
+		cmocka_unit_test(test_audit_says_what_is_wrong),
 		cmocka_unit_test(test_tickets),
 		cmocka_unit_test(test_forged_cookies),
 		cmocka_unit_test(test_repeated),

@@ -217,7 +217,7 @@ static bool refuse_in_its_place(struct net *net, const struct flight *f, const s
 static void test_forged_refusals(void **state)
 {
 	(void)state;
-	for (uint32_t code = KX_CODE_VERSION; code <= KX_CODE_UNPROTECTED + 1; code++) {
+	for (uint32_t code = KX_CODE_VERSION; code <= KX_CODE_PRINCIPAL_FULL + 1; code++) {
 		struct net *net = net_with("mac", 1);
 		struct seen seen = {0};
 		struct kx_client *c;
