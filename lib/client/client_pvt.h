@@ -658,6 +658,9 @@ static inline bool kxc_polled_is_old(const struct sub *s)
 }
 /* Offset of the next message kx_consumer_poll() gives. */
 uint64_t kxc_polled_position(const struct sub *s);
+/* The program has taken everything below, of the log there is now: none of it while it still takes of one
+ * that is gone, however many sessions have brought some since. */
+uint64_t kxc_polled_done(const struct sub *s);
 
 /* ---- request.c */
 void kxc_request_start(

@@ -54,19 +54,28 @@ void kxc_polled_drop(struct sub *s)
 	s->it_batch = NULL;
 }
 
-uint64_t kxc_polled_position(const struct sub *s)
+/* Offset of what lies at `tail`, or of what comes there. */
+static uint64_t position_at(const struct sub *s, uint64_t tail)
 {
 	uint64_t size = s->consumer->ring_bytes;
 	const struct entry *e;
 
-	if (s->it_batch != NULL)
-		return s->it_offset;
-	if (s->ring_tail == s->ring_head)
+	if (tail == s->ring_head)
 		return s->next_offset;
-	e = (const struct entry *)(s->ring + s->ring_tail % size);
+	e = (const struct entry *)(s->ring + tail % size);
 	if (e->bytes == 0)
 		e = (const struct entry *)s->ring;
 	return ((const struct kx_batch_hdr *)(e + 1))->base_offset + e->skip;
+}
+
+uint64_t kxc_polled_position(const struct sub *s)
+{
+	return s->it_batch != NULL ? s->it_offset : position_at(s, s->ring_tail);
+}
+
+uint64_t kxc_polled_done(const struct sub *s)
+{
+	return kxc_polled_is_old(s) ? position_at(s, s->ring_old) : kxc_polled_position(s);
 }
 
 static bool next_record(struct sub *s, uint64_t now_ns, struct kx_polled *out)

@@ -19,7 +19,7 @@ uint64_t kxc_sub_done(const struct sub *s)
 	if (c->opts.manual_ack)
 		done = s->done_offset;
 	else if (c->opts.polled)
-		done = kxc_polled_is_old(s) ? s->begin_offset : kxc_polled_position(s);
+		done = kxc_polled_done(s);
 	return KX_MIN(done, s->next_offset);
 }
 

@@ -453,12 +453,42 @@ static uint64_t told_done(const struct net *net)
 	return i == KX_NONE ? UINT64_MAX : t->subs[i].done_offset;
 }
 
-/* What a program has taken, acknowledged or not taken of a log that is gone says nothing of the next one. */
-static void ack_ends_with_its_log(bool manual)
+static uint64_t most_done, last_done; /* in any CREDIT, and in the last */
+
+static bool see_credit(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	const struct kx_receipt *rec = (const struct kx_receipt *)(h + 1);
+	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(rec + 1);
+
+	(void)net;
+	(void)f;
+	for (uint32_t i = 0; h->type == KX_CREDIT && i < rec->entry_count; i++) {
+		last_done = e[i].done_offset;
+		most_done = KX_MAX(most_done, last_done);
+	}
+	return true;
+}
+
+/* The consumer's session ends, and the next one begins. */
+static void lose_session(struct pair *p)
+{
+	uint32_t ready = p->seen.events[KX_EVENT_CONSUMER_READY];
+
+	p->net->hubs[1].asleep_until_ns = p->net->now_ns + 60 * KX_NS_PER_S;
+	net_run(p->net, 60 * KX_NS_PER_S);
+	for (int i = 0; i < 1000000 && p->seen.events[KX_EVENT_CONSUMER_READY] == ready; i++)
+		net_turn(p->net);
+	assert_int_equal(p->seen.events[KX_EVENT_CONSUMER_READY], ready + 1);
+}
+
+/* What a program has taken, acknowledged or not taken of a log that is gone says nothing of the next one; nor
+ * does what a session brought of that one, and the program has not taken when the next session begins. */
+static void ack_ends_with_its_log(bool manual, bool lost)
 {
 	struct pair p = {.net = net_new(pair_ini, 1, 2, 43)};
 	struct reader r = {0};
 	struct kx_polled m;
+	uint64_t n = 50, begin = 0;
 
 	reader_open(&p, &r, "one", (struct kx_consumer_opts){.polled = true, .manual_ack = manual});
 	send(&p, 0, 0, 300);
@@ -471,10 +501,20 @@ static void ack_ends_with_its_log(bool manual)
 	net_restart_broker(p.net);
 	for (int i = 0; i < 3000000 && p.seen.events[KX_EVENT_OFFSET_TRUNCATED] == 0; i++)
 		net_turn(p.net);
-	send(&p, 0, 0, 50);
+	most_done = last_done = 0;
+	p.net->filter = see_credit;
+	send(&p, 0, 0, n);
 	net_run(p.net, 200000000);
-	assert_int_equal(kx_consumer_end(r.c, 0), 50);
+	assert_int_equal(kx_consumer_end(r.c, 0), n);
 	assert_int_equal(told_done(p.net), 0);
+	if (lost) {
+		lose_session(&p);
+		begin = n;
+		send(&p, 0, n, 10);
+		n += 10;
+		net_run(p.net, 200000000);
+		assert_int_equal(kx_consumer_end(r.c, 0), n);
+	}
 	if (manual)
 		assert_int_equal(
 			kx_consumer_ack(r.c, 0, 80, p.net->now_ns), KX_OK); /* of the old log, still */
@@ -483,37 +523,34 @@ static void ack_ends_with_its_log(bool manual)
 		assert_int_equal(m.offset, i);
 	}
 	net_run(p.net, 50000000);
-	assert_int_equal(told_done(p.net), 0);
-	for (uint64_t i = 0; i < 50; i++) {
+	assert_int_equal(told_done(p.net), begin);
+	assert_int_equal(most_done, 0);
+	for (uint64_t i = 0; i < n; i++) {
 		assert_int_equal(kx_consumer_poll(r.c, p.net->now_ns, &m), KX_OK);
 		assert_int_equal(m.offset, i);
+		net_run(p.net, 2000000);
+		assert_true(last_done == most_done && most_done <= (manual ? 0 : i + 1));
 	}
 	if (manual)
-		assert_int_equal(kx_consumer_ack(r.c, 0, 50, p.net->now_ns), KX_OK);
+		assert_int_equal(kx_consumer_ack(r.c, 0, n, p.net->now_ns), KX_OK);
 	net_run(p.net, 50000000);
-	assert_in_range(told_done(p.net), 40, 50);
+	assert_in_range(most_done, n - 10, n);
+	assert_in_range(told_done(p.net), n - 10, n);
 	net_free(p.net);
 }
 
 static void test_ack_ends_with_its_log(void **state)
 {
 	(void)state;
-	ack_ends_with_its_log(true);
-	ack_ends_with_its_log(false);
+	ack_ends_with_its_log(true, false);
+	ack_ends_with_its_log(false, false);
 }
 
-static uint64_t most_done; /* in any CREDIT */
-
-static bool see_credit(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+static void test_ack_ends_with_its_log_and_a_session(void **state)
 {
-	const struct kx_receipt *rec = (const struct kx_receipt *)(h + 1);
-	const struct kx_credit_entry *e = (const struct kx_credit_entry *)(rec + 1);
-
-	(void)net;
-	(void)f;
-	for (uint32_t i = 0; h->type == KX_CREDIT && i < rec->entry_count; i++)
-		most_done = KX_MAX(most_done, e[i].done_offset);
-	return true;
+	(void)state;
+	ack_ends_with_its_log(true, true);
+	ack_ends_with_its_log(false, true);
 }
 
 /* What was received and not taken is dropped by a seek: nobody is told that it is done with. */
@@ -559,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_pause_of_a_polled_consumer),
 		cmocka_unit_test(test_ack),
 		cmocka_unit_test(test_ack_ends_with_its_log),
+		cmocka_unit_test(test_ack_ends_with_its_log_and_a_session),
 		cmocka_unit_test(test_seek_acknowledges_nothing),
 		cmocka_unit_test(test_ack_by_itself),
 	};
