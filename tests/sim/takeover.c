@@ -6,8 +6,10 @@
 #include "identity.h"
 
 struct takeover {
-	struct kx_map map; /* client nonce: when its AUTH was first here */
-	uint64_t *at_ns;
+	struct kx_map map; /* client nonce: number of its AUTH, counted when it was first here */
+	struct kx_map
+		newest;	 /* producer id: how many AUTHs had come when the ACCEPT of its newest epoch left */
+	uint64_t *at_ns; /* of an AUTH, by number */
 	uint32_t count, size;
 };
 
@@ -22,13 +24,14 @@ static uint64_t key_of(const uint8_t nonce[KX_NONCE_BYTES])
 void takeover_init(struct sim *s)
 {
 	s->takeover = calloc(1, sizeof(*s->takeover));
-	if (kx_map_init(&s->takeover->map, 65536) != 0)
+	if (kx_map_init(&s->takeover->map, 65536) != 0 || kx_map_init(&s->takeover->newest, 16384) != 0)
 		sim_fail(s, "no memory");
 }
 
 void takeover_free(struct sim *s)
 {
 	kx_map_fini(&s->takeover->map);
+	kx_map_fini(&s->takeover->newest);
 	free(s->takeover->at_ns);
 	free(s->takeover);
 }
@@ -38,7 +41,8 @@ void takeover_boot(struct sim *s)
 	struct takeover *t = s->takeover;
 
 	kx_map_fini(&t->map);
-	if (kx_map_init(&t->map, 65536) != 0)
+	kx_map_fini(&t->newest);
+	if (kx_map_init(&t->map, 65536) != 0 || kx_map_init(&t->newest, 16384) != 0)
 		sim_fail(s, "no memory");
 	t->count = 0;
 }
@@ -65,21 +69,41 @@ void takeover_auth(struct sim *s, const uint8_t *data, uint32_t bytes)
 		sim_fail(s, "too many handshakes");
 }
 
+/* Two take-overs on two lcores: the ACCEPT of the older epoch may leave behind that of the newer one, which
+ * its reader is then told (CLOSE with code FENCED). But whoever asks when the newer one's has left gets no
+ * older. */
+static void overtaken(struct sim *s, const struct kx_accept *a, uint32_t before)
+{
+	struct takeover *t = s->takeover;
+	uint32_t i, asked = 0;
+
+	(void)kx_map_get(&t->newest, a->producer_id, &asked);
+	SIM_CHECK(s, kx_map_get(&t->map, key_of(a->client_nonce), &i) && i < asked,
+		"ACCEPT of producer %llu with epoch %u after %u", (unsigned long long)a->producer_id,
+		a->producer_epoch, before);
+}
+
 /* A newer epoch of a known producer: every data lcore has begun a turn, and looked, since it was asked for.
  */
 void takeover_accepted(struct lcore *own, const struct kx_accept *a)
 {
 	struct sim *s = own->sim;
+	struct takeover *t = s->takeover;
 	uint32_t before = wire_epoch(s, a->producer_id), i;
 
-	if (before == 0 || a->producer_epoch <= before)
+	if (a->producer_epoch < before)
+		overtaken(s, a, before);
+	if (a->producer_epoch <= before)
 		return;
-	SIM_CHECK(s, kx_map_get(&s->takeover->map, key_of(a->client_nonce), &i),
-		"ACCEPT for a nonce that no AUTH had");
+	if (kx_map_put(&t->newest, a->producer_id, t->count) != 0)
+		sim_fail(s, "too many producers");
+	if (before == 0)
+		return;
+	SIM_CHECK(s, kx_map_get(&t->map, key_of(a->client_nonce), &i), "ACCEPT for a nonce that no AUTH had");
 	for (uint32_t k = 0; k < s->broker.lcore_count; k++) {
 		const struct lcore *l = &s->broker.lcores[k];
 
-		SIM_CHECK(s, l == own || l->turned_ns >= s->takeover->at_ns[i],
+		SIM_CHECK(s, l == own || l->turned_ns >= t->at_ns[i],
 			"epoch %u of producer %llu is accepted, and lcore %u has not turned since",
 			a->producer_epoch, (unsigned long long)a->producer_id, k);
 	}
