@@ -518,20 +518,21 @@ static bool next_jump(struct app_consumer *a, uint32_t part)
 	return true;
 }
 
-/* What it was told before the first message is over. */
+/* What it was told before the first message is over; unless it is of a later log. */
 static void polled_first(struct app_consumer *a, const struct kx_polled *m)
 {
-	uint32_t kept = 0;
+	uint32_t boot = (uint32_t)(place_of(a, m) >> 48), kept = 0;
 
 	a->next[m->partition] = m->offset;
 	for (uint32_t i = 0; i < a->jump_count; i++) {
-		if (a->jumps[i].part == m->partition && !a->jumps[i].truncated && a->jumps[i].to <= m->offset)
+		if (a->jumps[i].part == m->partition && !a->jumps[i].truncated && a->jumps[i].boot <= boot &&
+			a->jumps[i].to <= m->offset)
 			a->next[m->partition] = KX_MIN(a->next[m->partition], a->jumps[i].first);
 		else
 			a->jumps[kept++] = a->jumps[i];
 	}
 	a->jump_count = kept;
-	started(a, m->partition, a->next[m->partition], (uint32_t)(place_of(a, m) >> 48));
+	started(a, m->partition, a->next[m->partition], boot);
 	a->next[m->partition] = m->offset;
 }
 
