@@ -310,13 +310,25 @@ static void consumer_close(struct client *c, uint32_t at)
 	c->consumers[at] = NULL;
 }
 
+/* A program that does not come to take what is there, for longer than a session may last. */
+static bool rests(struct app_consumer *a)
+{
+	struct sim *s = a->sim;
+
+	if (s->now_ns >= a->rest_end_ns) {
+		a->rest_ns = s->now_ns + (1000 + flow_pick(s, 14000)) * SIM_MS;
+		a->rest_end_ns = a->rest_ns + (500 + flow_pick(s, 5500)) * SIM_MS;
+	}
+	return !s->calm && s->now_ns >= a->rest_ns;
+}
+
 void load_consume(struct client *c, uint32_t max)
 {
 	for (uint32_t i = 0; i < SIM_PROC_CONSUMERS; i++) {
 		struct app_consumer *a = c->consumers[i];
 		struct kx_polled m;
 
-		if (a == NULL || !a->polled)
+		if (a == NULL || !a->polled || rests(a))
 			continue;
 		for (uint32_t n = 0; n < max && kx_consumer_poll(a->c, client_now(c), &m) == KX_OK; n++)
 			check_polled(a, &m);

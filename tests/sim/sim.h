@@ -250,6 +250,7 @@ struct app_consumer {
 	uint64_t messages;
 	struct jump jumps[SIM_JUMPS]; /* polled: told, and not yet reached */
 	uint32_t jump_count;
+	uint64_t rest_ns, rest_end_ns; /* polled: nothing is taken between these */
 };
 
 /* Who a process says it is. */
