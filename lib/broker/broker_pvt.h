@@ -224,6 +224,7 @@ struct kx_broker {
 	uint64_t turn_delivered; /* frames delivered of what this turn appended */
 	uint64_t next_tick_ns;
 	uint32_t tick_cursor;
+	uint64_t name_subs_ns; /* heartbeats name every subscription until then */
 	uint32_t granted_pkts; /* what all sessions may send now */
 	uint32_t shared_pkts;  /* of it, beyond one each */
 	uint32_t weighted;     /* sessions with a weight */
@@ -446,6 +447,9 @@ void credit_refused(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why);
 /* What was charged was not stored after all, and will come again uncharged. */
 void credit_refund(struct session *s, uint64_t bytes);
+/* Its probe says that data wait, and how many bytes it has charged for what is confirmed or given up. Of the
+ * latter we may have seen nothing, and would take for unused what it cannot use any more. */
+void credit_asked(struct kx_broker *b, struct session *s, uint64_t settled_bytes);
 /* A batch beyond the credit. When it is its turn: the client has counted less than we have (what is refused
  * is charged each time it comes, for nobody knows whether it came before) and does not know that it waits. It
  * gets what one that asks gets. */
@@ -576,5 +580,8 @@ uint32_t session_sub(struct kx_broker *b, const struct session *s, uint32_t sub_
 
 /* ---- timer.c */
 unsigned int timer_poll(struct kx_broker *b);
+/* There was no place for a subscription. The next heartbeats name all there are, also those of which nothing
+ * is to be heard: a client ends those it does not know, whose UNSUBSCRIBE was lost. */
+void timer_name_all_subs(struct kx_broker *b);
 
 #endif

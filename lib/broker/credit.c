@@ -303,6 +303,18 @@ static void extend_bytes(struct kx_broker *b, struct session *s)
 	quota_gave(b, s, more);
 }
 
+void credit_asked(struct kx_broker *b, struct session *s, uint64_t settled_bytes)
+{
+	uint64_t settled = KX_MIN(settled_bytes, s->limit_bytes);
+
+	s->asks = true;
+	if (kx_likely(settled <= s->used_bytes))
+		return;
+	if (s->loose)
+		b->loose_bytes -= settled - s->used_bytes;
+	credit_used(s, settled - s->used_bytes);
+}
+
 void credit_exceeded(struct kx_broker *b, struct session *s, bool turn)
 {
 	s->asks |= turn;

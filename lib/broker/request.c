@@ -223,6 +223,7 @@ static enum kx_drop subscribe(struct kx_broker *b, struct session *s, const stru
 	if (s->sub_count < KX_MAX(b->topics.sub_total / 2, 16u))
 		index = kx_sub_open(&b->topics, p, s->slot, req->sub_id);
 	if (index == KX_NONE) {
+		timer_name_all_subs(b);
 		subscribed(b, s, req, KX_CODE_SUBS_FULL, NULL);
 		return KX_DROP_NONE;
 	}
@@ -274,7 +275,8 @@ enum kx_drop request_frame(
 		return KX_DROP_NONE;
 	case KX_HEARTBEAT:
 		produce_commit_again(b, s);
-		s->asks |= (v->hdr->flags & KX_FLAG_MORE) != 0;
+		if ((v->hdr->flags & KX_FLAG_MORE) != 0)
+			credit_asked(b, s, ((const struct kx_receipt *)v->body)->limit_bytes);
 		ack_due(b, s, true);
 		return consume_receipt(b, s, v);
 	case KX_CLOSE:

@@ -51,6 +51,11 @@ static bool probe_due(const struct kx_broker *b, const struct session *s, struct
 	return true;
 }
 
+void timer_name_all_subs(struct kx_broker *b)
+{
+	b->name_subs_ns = b->now_ns + 2 * b->config.conf->sessions.heartbeat_ms * NS_PER_MS;
+}
+
 /* Look at some subscriptions, at others in the next tick, and name those of which something is to be heard:
  * when a probe is due, and once each heartbeat; then also with none, so that the session is heard of. */
 static void tick_subs(struct kx_broker *b, struct session *s, bool beat)
@@ -67,7 +72,7 @@ static void tick_subs(struct kx_broker *b, struct session *s, bool beat)
 
 		s->tick_sub = sub->session_next;
 		due |= probe_due(b, s, sub);
-		if (tells_nothing(sub, p))
+		if (tells_nothing(sub, p) || kx_unlikely(b->now_ns < b->name_subs_ns))
 			entries[n++] = (struct kx_heartbeat_entry){.sub_id = sub->sub_id,
 				.log_epoch = p->log.log_epoch,
 				.sent_offset = sub->cursor.offset};

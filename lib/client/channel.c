@@ -247,6 +247,26 @@ static uint64_t blocked_due_ns(const struct channel *ch)
 	return ch->blocked_ns + (kx_rtt_pto_ns(&ch->rtt) << KX_MIN(ch->blocked_probes, 7u));
 }
 
+/* Bytes charged to the session's credit for batches that are confirmed or given up: nothing of those is sent
+ * again, so the broker, which may have seen no part of what was given up, counts at least as much. */
+static uint64_t settled_bytes(const struct channel *ch)
+{
+	const struct kx_client *c = ch->client;
+	uint64_t open = 0;
+
+	for (uint32_t i = 0; i < c->opts.producers_max; i++) {
+		const struct kx_producer *p = c->producers[i];
+
+		for (uint32_t k = 0; p != NULL && p->slots != NULL && k < p->part_count; k++) {
+			if (p->parts[k].ch != ch)
+				continue;
+			for (uint32_t at = p->parts[k].head; at != NONE; at = p->slots[at].next)
+				open += p->slots[at].counted ? p->slots[at].bytes : 0;
+		}
+	}
+	return ch->used_bytes - KX_MIN(open, ch->used_bytes);
+}
+
 static unsigned int send_heartbeat(struct channel *ch, uint64_t now_ns)
 {
 	struct out o;
@@ -260,8 +280,10 @@ static unsigned int send_heartbeat(struct channel *ch, uint64_t now_ns)
 		return 0;
 	}
 	kxc_channel_fill_receipt(ch, (struct kx_receipt *)o.body, now_ns);
-	if (ch->blocked_ns != 0) /* data wait for credit */
+	if (ch->blocked_ns != 0) { /* data wait for credit */
 		((struct kx_frame_hdr *)o.data)->flags |= KX_FLAG_MORE;
+		((struct kx_receipt *)o.body)->limit_bytes = settled_bytes(ch);
+	}
 	kxc_channel_send(ch, &o, sizeof(struct kx_receipt), now_ns);
 	return 1;
 }

@@ -21,7 +21,9 @@ void kxc_throttle_over(struct channel *ch, uint64_t now_ns)
 /* For more credit; or what it has credit for is not taken, however often it is sent. */
 static bool waits(const struct channel *ch)
 {
-	return ch->blocked != KX_BLOCKED_NO && (ch->blocked_ns != 0 || ch->vain > 1);
+	bool sent = ch->retx_count > 0 || ch->tx.waiting > 0; /* else it is taken, or was given up */
+
+	return ch->blocked != KX_BLOCKED_NO && (ch->blocked_ns != 0 || (ch->vain > 1 && sent));
 }
 
 uint64_t kxc_throttle_service(struct channel *ch, uint64_t now_ns)

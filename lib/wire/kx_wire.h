@@ -258,7 +258,7 @@ struct kx_receipt {
 	uint64_t largest_pkt;  /**< highest received; 0 for none */
 	uint64_t limit_pkt;    /**< PRODUCE/PRODUCE_FRAG may use pkt_no < limit_pkt; absolute, never falls */
 	uint64_t limit_bytes;  /**< batch bytes the peer may ever have sent (first sendings); absolute, never
-				  falls */
+				  falls. Client's HEARTBEAT with MORE: of those sent, confirmed or given up */
 	uint32_t ack_delay_ns; /**< from receiving largest_pkt to sending this */
 	uint8_t range_count;   /**< RX_ACK: selective ranges that follow; else 0 */
 	uint8_t blocked;       /**< enum kx_blocked: why the limit does not advance */

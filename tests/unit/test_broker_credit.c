@@ -521,6 +521,56 @@ static void test_lost_receipts_and_a_blocked_producer(void **state)
 	rig_free(r);
 }
 
+static uint64_t ask(struct rig *r, struct rig_session *s, uint64_t settled_bytes)
+{
+	struct kx_receipt probe = {.next_pkt = 1, .limit_bytes = settled_bytes};
+
+	s->flags = KX_FLAG_MORE;
+	for (int i = 0; i < 3; i++) { /* until it gets no more */
+		assert_int_equal(rig_send(s, KX_HEARTBEAT, &probe, sizeof(probe)), KX_DROP_NONE);
+		rig_turn(r, 20000);
+		learn(r, s, 1);
+		rig_forget(r);
+	}
+	s->flags = 0;
+	return s->limit_bytes;
+}
+
+/* What a client has sent and given up never came: its credit is used all the same. Nobody gains by that. */
+static void test_bytes_given_up_count_as_sent(void **state)
+{
+	(void)state;
+	for (int produces = 0; produces < 2; produces++) {
+		struct rig *r = rig_new(small_ini, 0, 1);
+		struct rig_session s = rig_connect(r, 1, 5000);
+		const struct kx_receipt most = {.next_pkt = 1, .limit_bytes = UINT64_MAX};
+		uint64_t first, seq, used = 0;
+
+		if (produces) {
+			assert_int_equal(rig_produce(&s, 0, P_BLOCK, 0, 17, 0), KX_DROP_NONE);
+			used = BATCH_BYTES(17);
+		}
+		first = ask(r, &s, 0);
+		assert_int_equal(ask(r, &s, used), first);
+		assert_int_equal(ask(r, &s, used + 5000), first + 5000);
+		assert_int_equal(ask(r, &s, used), first + 5000); /* an older one that came late */
+		assert_int_equal(ask(r, &s, used + 6000), first + 6000);
+		/* more than it has been granted cannot be: no more than that, each time */
+		s.flags = KX_FLAG_MORE;
+		assert_int_equal(rig_send(&s, KX_HEARTBEAT, &most, sizeof(most)), KX_DROP_NONE);
+		s.flags = 0;
+		seq = produces ? 17 : 0;
+		assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 1, 0), KX_DROP_CREDIT_EXCEEDED);
+		rig_turn(r, 20000);
+		learn(r, &s, 1);
+		assert_in_range(s.limit_bytes, first + 6000 + 1, 2 * (first + 6000));
+		assert_int_equal(beyond_room(r), 0);
+		check(r);
+		assert_int_equal(rig_produce(&s, 0, P_BLOCK, seq, 1, 0), KX_DROP_NONE);
+		rig_free(r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -535,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_a_quota_of_two_lcores),
 		cmocka_unit_test(test_lost_receipts_and_a_blocked_producer),
 		cmocka_unit_test(test_credit_that_rests_keeps_nobody_out),
+		cmocka_unit_test(test_bytes_given_up_count_as_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,37 @@ static void test_a_place_becomes_free(void **state)
 	net_free(net);
 }
 
+static bool no_unsubscribe(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)net;
+	(void)f;
+	return h->type != KX_UNSUBSCRIBE;
+}
+
+/* UNSUBSCRIBE is lost, and nothing is ever sent on that subscription that would show it: its place becomes
+ * free when somebody needs one. */
+static void test_a_place_of_nobody_becomes_free(void **state)
+{
+	struct net *net = net_new(few_subs, 1, 2, 3);
+	struct seen first = {0}, second = {0};
+	struct kx_client *a = pair_client(net, 0, &first), *b = pair_client(net, 1, &second);
+	struct kx_consumer *of_a[3];
+	uint64_t messages = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		of_a[i] = consumer(net, a, "one", &messages);
+	turns_until(net, &first.events[KX_EVENT_CONSUMER_READY], 3, KX_NS_PER_S);
+	net->filter = no_unsubscribe;
+	assert_int_equal(kx_consumer_close(of_a[0], net->now_ns), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	net->filter = NULL;
+	(void)consumer(net, b, "one", &messages);
+	turns_until(net, &second.events[KX_EVENT_CONSUMER_WAITING], 1, KX_NS_PER_S);
+	turns_until(net, &second.events[KX_EVENT_CONSUMER_READY], 1, 2 * KX_NS_PER_S);
+	net_free(net);
+}
+
 /* ---- no room */
 
 static void fill(struct net *net, struct kx_producer *producer)
@@ -180,12 +211,84 @@ static void test_a_full_log_after_a_lost_session(void **state)
 	}
 }
 
+/* The producer that was held back is closed: nothing waits any more. */
+static void test_a_producer_that_waits_is_closed(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 1, 5);
+	struct seen seen = {0};
+	struct kx_client *client = pair_client(net, 0, &seen);
+	struct kx_producer_opts opts = {.topic = "one", .on_complete = pair_complete, .user = &seen};
+	struct kx_producer *producer;
+
+	(void)state;
+	assert_int_equal(kx_producer_open(client, &opts, net->now_ns, &producer), KX_OK);
+	fill(net, producer);
+	/* a session that is new finds no room for what it sends within its first credit */
+	net->hubs[0].asleep_until_ns = net->now_ns + 60 * KX_NS_PER_S;
+	net_run(net, 60 * KX_NS_PER_S);
+	turns_until(net, &seen.events[KX_EVENT_CONNECTED], 2, 10 * KX_NS_PER_S);
+	net_run(net, 10 * KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 2);
+	assert_int_equal(seen.events[KX_EVENT_RESUMED], 1);
+	assert_int_equal(kx_producer_close(producer, net->now_ns), KX_OK);
+	net_run(net, 5 * KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_RESUMED], 2);
+	assert_int_equal(seen.events[KX_EVENT_THROTTLED], 2);
+	net_free(net);
+}
+
+static bool no_produce(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)net;
+	(void)f;
+	return h->type != KX_PRODUCE && h->type != KX_PRODUCE_FRAG;
+}
+
+/* A producer is closed before anything of what it sent has come: that keeps no credit from the others of the
+ * client. The window is just enough for a largest message. */
+static void test_credit_of_a_closed_producer(void **state)
+{
+	static const char ini[] =
+		"[lcores]\ndata = 1\n[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+		"[sessions]\nwindow_bytes = 64K\n[port net_memif0]\naddress = 10.0.0.254/24\n"
+		"[topic one]\npartitions = 1\nlog_bytes = 4M\nmax_message_bytes = 64K\n"
+		"[topic two]\npartitions = 1\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
+	static const uint8_t value[65536];
+	struct kx_message m = {.value = value, .value_bytes = 1000};
+	struct net *net = net_new(ini, 1, 1, 6);
+	struct seen seen = {0};
+	struct kx_client *client = pair_client(net, 0, &seen);
+	struct kx_producer_opts opts = {.topic = "one", .large_bytes = 128u << 10};
+	struct kx_producer *producer;
+
+	(void)state;
+	assert_int_equal(kx_producer_open(client, &opts, net->now_ns, &producer), KX_OK);
+	turns_until(net, &seen.events[KX_EVENT_PRODUCER_READY], 1, KX_NS_PER_S);
+	net->filter = no_produce;
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(kx_producer_send(producer, &m, net->now_ns), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(kx_producer_close(producer, net->now_ns), KX_OK);
+	net->filter = NULL;
+	opts.topic = "two";
+	assert_int_equal(kx_producer_open(client, &opts, net->now_ns, &producer), KX_OK);
+	turns_until(net, &seen.events[KX_EVENT_PRODUCER_READY], 2, KX_NS_PER_S);
+	m.value_bytes = sizeof(value);
+	assert_int_equal(kx_producer_send(producer, &m, net->now_ns), KX_OK);
+	net_run(net, 5 * KX_NS_PER_S);
+	assert_int_equal(kx_producer_pending(producer), 0);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_place_for_a_subscription),
 		cmocka_unit_test(test_a_place_becomes_free),
+		cmocka_unit_test(test_a_place_of_nobody_becomes_free),
 		cmocka_unit_test(test_a_full_log_after_a_lost_session),
+		cmocka_unit_test(test_a_producer_that_waits_is_closed),
+		cmocka_unit_test(test_credit_of_a_closed_producer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
