@@ -405,9 +405,9 @@ static void wake_later(struct kx_broker *b, struct kx_partition *p)
 /* Partitions that a turn did not come to the end of. */
 static void wake_some(struct kx_broker *b, uint32_t *left)
 {
-	uint32_t n = KX_MIN(b->wake_count, WAKES_PER_TURN);
+	uint32_t waiting = KX_MIN(b->wake_count, WAKES_PER_TURN);
 
-	for (uint32_t i = 0; i<n && * left> 0; i++) {
+	for (; waiting > 0 && *left > 0; waiting--) {
 		struct kx_partition *p = kx_topics_partition(&b->topics, b->wake_parts[b->wake_head]);
 
 		b->wake_head = (b->wake_head + 1) % b->topics.partition_count;

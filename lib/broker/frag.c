@@ -61,8 +61,7 @@ static void reassembly_end(struct kx_broker *b, struct reassembly *r)
 {
 	struct kx_partition *p = kx_topics_partition(&b->topics, r->partition);
 
-	if (r->session != KX_NONE)
-		session_of(b, r->session)->reassembly_count--;
+	session_of(b, r->session)->reassembly_count--;
 	if (p->block)
 		p->reserved_bytes -= r->batch_bytes;
 	b->verifying -= r->state == RE_VERIFYING;
@@ -236,8 +235,7 @@ static bool principal_has_all_it_may(const struct kx_broker *b, const struct ses
 	for (uint32_t i = 0; i < b->reassembly_total; i++) {
 		const struct reassembly *r = &b->reassemblies[i];
 
-		n += r->state != RE_FREE && r->session != KX_NONE &&
-			b->sessions[r->session].principal == s->principal;
+		n += r->state != RE_FREE && b->sessions[r->session].principal == s->principal;
 	}
 	return n >= REASSEMBLIES_NAMED;
 }
@@ -587,7 +585,7 @@ int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_s
 	struct reassembly *r = &b->reassemblies[index];
 	uint64_t offset = p->log.next_offset;
 	uint32_t records = batch_of(b, r)->record_count;
-	struct session *s = r->session == KX_NONE ? NULL : session_of(b, r->session);
+	struct session *s = session_of(b, r->session);
 
 	while (!store_some_way(b, p, r)) {
 		if (p->block ? kx_partition_reclaim(&b->topics, p, UINT64_MAX) : kx_log_trim(&p->log))
@@ -600,10 +598,8 @@ int frag_store(struct kx_broker *b, struct kx_partition *p, struct kx_producer_s
 	kx_count(&p->bytes_in, r->batch_bytes);
 	kx_count(&b->counters.messages_in, records);
 	kx_count(&b->counters.batches_in, 1);
-	if (s != NULL) {
-		kx_count(&s->info.messages_in, records);
-		produce_commit_dirty(b, s, r->producer);
-	}
+	kx_count(&s->info.messages_in, records);
+	produce_commit_dirty(b, s, r->producer);
 	partition_touched(b, p);
 	reassembly_end(b, r);
 	return 0;
