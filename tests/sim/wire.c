@@ -79,8 +79,10 @@ static void accepted(struct lcore *l, const struct kx_accept *a, bool raw)
 	struct wconn *c = conn_of(s, a->conn_id);
 
 	takeover_accepted(l, a);
-	if (a->producer_epoch > wire_epoch(s, a->producer_id))
+	if (a->producer_epoch > wire_epoch(s, a->producer_id)) {
+		check_ingest(l); /* stored earlier in this turn: the older epoch was not over */
 		(void)kx_map_put(&w->epoch_map, a->producer_id, a->producer_epoch);
+	}
 	if (c != NULL) {
 		SIM_CHECK(s, c->producer_id == a->producer_id && c->producer_epoch == a->producer_epoch,
 			"two ACCEPTs of one connection differ");
