@@ -8,7 +8,7 @@
 
 struct seal_session {
 	uint64_t conn_id;
-	bool raw;
+	bool raw, opened; /* its ACCEPT was seen */
 	enum kx_protect mode;
 	struct kx_auth_protect end[2]; /* as the broker, who opens what the client sealed; as the client */
 	uint32_t *crc[2];	       /* by number, from the client and from the broker; 0: none */
@@ -33,7 +33,8 @@ void seal_free(struct sim *s)
 
 	for (uint32_t i = 0; i < k->count; i++) {
 		for (int d = 0; d < 2; d++) {
-			kx_auth_protect_destroy(&k->sessions[i]->end[d]);
+			if (k->sessions[i]->opened)
+				kx_auth_protect_destroy(&k->sessions[i]->end[d]);
 			free(k->sessions[i]->crc[d]);
 		}
 		free(k->sessions[i]);
@@ -47,32 +48,44 @@ static struct seal_session *session_of(struct sim *s, uint64_t conn_id)
 {
 	uint32_t i;
 
-	return kx_map_get(&s->seal->map, conn_id, &i) ? s->seal->sessions[i] : NULL;
+	return kx_map_get(&s->seal->map, conn_id, &i) && s->seal->sessions[i]->opened ? s->seal->sessions[i]
+										      : NULL;
+}
+
+/* Known by its number, before its ACCEPT or with it. */
+static struct seal_session *session_begin(struct sim *s, uint64_t conn_id)
+{
+	struct seal *k = s->seal;
+	uint32_t i;
+
+	if (kx_map_get(&k->map, conn_id, &i))
+		return k->sessions[i];
+	if (k->count == k->size) {
+		k->size = KX_MAX(64u, 2 * k->size);
+		k->sessions = realloc(k->sessions, k->size * sizeof(struct seal_session *));
+	}
+	if (kx_map_put(&k->map, conn_id, k->count) != 0)
+		sim_fail(s, "too many sessions");
+	k->sessions[k->count] = calloc(1, sizeof(struct seal_session));
+	k->sessions[k->count]->conn_id = conn_id;
+	return k->sessions[k->count++];
 }
 
 void seal_open(struct sim *s, const struct kx_accept *a, const uint8_t *secret, bool raw)
 {
-	struct seal *k = s->seal;
 	struct seal_session *c;
 
 	if (a->protect == KX_PROTECT_PLAIN || session_of(s, a->conn_id) != NULL)
 		return;
 	SIM_CHECK(s, secret != NULL, "protected frames for a session without a secret");
-	if (k->count == k->size) {
-		k->size = KX_MAX(64u, 2 * k->size);
-		k->sessions = realloc(k->sessions, k->size * sizeof(struct seal_session *));
-	}
-	c = calloc(1, sizeof(*c));
-	c->conn_id = a->conn_id;
+	c = session_begin(s, a->conn_id);
+	c->opened = true;
 	c->raw = raw;
 	c->mode = (enum kx_protect)a->protect;
 	for (int d = 0; d < 2; d++)
 		if (kx_auth_protect_create(&c->end[d]) != 0 ||
 			kx_auth_protect_init(&c->end[d], secret, a->conn_id, d == 0, c->mode) != 0)
 			sim_fail(s, "no keys for a session");
-	if (kx_map_put(&k->map, c->conn_id, k->count) != 0)
-		sim_fail(s, "too many sessions");
-	k->sessions[k->count++] = c;
 }
 
 static uint32_t sum_of(const uint8_t *data, uint32_t bytes)
@@ -124,8 +137,11 @@ const uint8_t *seal_look(struct sim *s, const uint8_t *data, uint32_t *bytes, bo
 		SIM_CHECK(s, c == NULL, "a plain %s in a protected session", kx_frame_type_name(h->type));
 		return data;
 	}
-	if (c == NULL) /* its ACCEPT had no buffer */
+	if (c == NULL) { /* no buffer for its ACCEPT: what leaves before the next one may arrive after it */
+		if (from_broker)
+			remember(session_begin(s, h->conn_id), data, *bytes, from_broker);
 		return NULL;
+	}
 	remember(c, data, *bytes, from_broker);
 	return opened(s, c, data, bytes, from_broker);
 }
