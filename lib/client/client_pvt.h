@@ -416,6 +416,8 @@ void kxc_resume_ask(struct part *part);
 unsigned int kxc_resume_service(struct channel *ch, uint64_t now_ns);
 void kxc_resumed(struct channel *ch, const struct kx_frame_view *v, uint64_t now_ns);
 void kxc_resume_in_vain(struct part *part, uint64_t now_ns);
+/* Nothing of it will be sent again or asked about. Before kxc_part_fail(). */
+void kxc_resume_never(struct part *part);
 
 /* ---- setup.c */
 void kxc_setup_start(struct channel *ch, uint64_t now_ns);

@@ -447,8 +447,12 @@ struct kx_producer_opts {
  */
 enum kx_result kx_producer_open(struct kx_client *client, const struct kx_producer_opts *opts,
 	uint64_t now_ns, struct kx_producer **out);
-/** Complete what is pending with KX_CLOSED and free it. NULL is fine. @return KX_OK, KX_IN_CALLBACK Thread:
- * owner, not in a callback. */
+/**
+ * Complete what is pending with KX_CLOSED and free it. When the broker was restarted and has not yet said
+ * what it still has, KX_EVENT_LOST comes first, for everything that was confirmed. NULL is fine.
+ * @return KX_OK, KX_IN_CALLBACK
+ * Thread: owner, not in a callback.
+ */
 enum kx_result kx_producer_close(struct kx_producer *producer, uint64_t now_ns);
 
 struct kx_message {

@@ -185,8 +185,10 @@ enum kx_result kx_producer_close(struct kx_producer *p, uint64_t now_ns)
 	p->state = OPEN_META; /* callbacks cannot send */
 	p->client->hub->in_callback++;
 	kx_producer_cancel(p);
-	for (uint32_t i = 0; i < p->part_count; i++)
+	for (uint32_t i = 0; i < p->part_count; i++) {
+		kxc_resume_never(&p->parts[i]);
 		kxc_part_fail(&p->parts[i], KX_CLOSED, 0, now_ns);
+	}
 	p->client->hub->in_callback--;
 	kxc_request_end(&p->meta);
 	buffers_free(p);

@@ -220,6 +220,17 @@ void kxc_resumed(struct channel *ch, const struct kx_frame_view *v, uint64_t now
 		kxc_client_new_epoch(c, now_ns);
 }
 
+/* What is unconfirmed is given up, and nobody will ask: what may come later begins anew, and what was
+ * confirmed and is gone is told all the same. */
+void kxc_resume_never(struct part *part)
+{
+	if (!part->resume || identity_now(part))
+		return;
+	if (part->was_boot_id != part->producer->client->boot_id)
+		tell_lost(part, 0);
+	kxc_part_restamp(part);
+}
+
 /* Nobody can be asked: the partition is not there any more, or its channel cannot be opened. */
 void kxc_resume_in_vain(struct part *part, uint64_t now_ns)
 {

@@ -309,6 +309,44 @@ static void test_partition_is_gone(void **state)
 	net_free(net);
 }
 
+static bool no_resume(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)net;
+	return h->type != KX_RESUME || !to_broker(f);
+}
+
+/* Closed before the broker's answer, and opened again: what was confirmed is told as lost, and sequences
+ * begin anew. */
+static void test_closed_unanswered(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 1, 9);
+	struct kx_producer_opts po = {.topic = "one", .on_complete = on_complete};
+	struct side s;
+
+	(void)state;
+	side_open(net, &s, &(struct shape){.topic = "one"});
+	send_some(net, &s, 40, 1);
+	settle(net, &s, KX_NS_PER_S);
+	net->filter = no_resume;
+	net_restart_broker(net);
+	net_run(net, 30 * KX_NS_PER_S); /* until the silence is noticed */
+	assert_int_equal(s.events[KX_EVENT_CONNECTED], 2);
+	assert_int_equal(s.events[KX_EVENT_PRODUCER_READY], 1);
+	assert_int_equal(s.events[KX_EVENT_LOST], 0);
+	assert_int_equal(kx_producer_close(s.producer, net->now_ns), KX_OK);
+	assert_int_equal(s.events[KX_EVENT_LOST], 1);
+	assert_int_equal(s.last_lost.count, 40);
+	net->filter = NULL;
+	po.user = &s;
+	assert_int_equal(kx_producer_open(s.client, &po, net->now_ns, &s.producer), KX_OK);
+	wait_ready(net, &s, 2);
+	send_some(net, &s, 40, 1);
+	settle(net, &s, 10 * KX_NS_PER_S);
+	assert_int_equal(s.by[KX_OK], 80);
+	assert_int_equal(s.events[KX_EVENT_LOST], 1);
+	net_free(net);
+}
+
 /* No other session follows: what was sent is lost, the rest was just not sent. */
 static void test_no_reconnect(void **state)
 {
@@ -360,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_sent_in_part),
 		cmocka_unit_test(test_being_filled),
 		cmocka_unit_test(test_partition_is_gone),
+		cmocka_unit_test(test_closed_unanswered),
 		cmocka_unit_test(test_no_reconnect),
 	};
 
