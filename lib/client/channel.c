@@ -322,9 +322,10 @@ static void part_stalled(struct part *part, uint64_t now_ns)
 {
 	struct kx_producer *p = part->producer;
 	struct slot *s = &p->slots[part->head];
+	uint64_t most = part->alone ? STALL_ALONE : STALL_SLOW;
 	struct large *l;
 
-	if (now_ns < part->progress_ns + KX_MIN(stall_ns(part->ch) << KX_MIN(part->stalls, 10u), STALL_SLOW))
+	if (now_ns < part->progress_ns + KX_MIN(stall_ns(part->ch) << KX_MIN(part->stalls, 10u), most))
 		return;
 	part->stalls++;
 	part->progress_ns = now_ns;

@@ -21,6 +21,7 @@
 	(10 * MS) /* received, not confirmed, no word: ask again after 8 probe time-outs, within these */
 #define STALL_MAX     (500 * MS)
 #define STALL_SLOW    (16000 * MS) /* doubled up to this */
+#define STALL_ALONE   (2000 * MS)  /* and to this when a place at the broker is all that it waits for */
 #define STALL_LONG    (1000 * MS)  /* asked for then, whatever else is on its way */
 #define REQUEST_FIRST (50 * MS)	   /* a request is repeated after this, then doubled */
 #define REQUEST_SLOW  (1000 * MS)
@@ -291,6 +292,7 @@ struct channel {
 	uint64_t last_tx_ns, last_rx_ns;
 	uint64_t heartbeat_ns, idle_ns;
 	struct part *send_head, *send_tail; /* partitions with something to send */
+	bool owed;			    /* one of them may have a batch that takes no credit any more */
 	struct sub *credit_head;	    /* subscriptions whose credit is to be announced */
 	struct sub *gap_head;		    /* subscriptions with holes */
 	struct sub *subs;

@@ -35,6 +35,7 @@ void kxc_part_list_send(struct part *part)
 	if (ch == NULL || part_waits(part))
 		return;
 	channel_ready(ch);
+	ch->owed |= part->unsent != NONE && part->producer->slots[part->unsent].counted;
 	if (part->send_listed)
 		return;
 	part->send_listed = true;

@@ -2,7 +2,8 @@
 /* Data out of a channel: repairs first, then what is new, under the credit granted. */
 #include "client_pvt.h"
 
-enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_BLOCKED, SENT_PACED };
+/* SHORT: this batch lacks what others may not need; BLOCKED: nothing can go. */
+enum sent { SENT, SENT_NOTHING, SENT_LATER, SENT_SHORT, SENT_BLOCKED, SENT_PACED };
 
 bool kxc_transmit_retx_push(struct channel *ch, uint32_t ref)
 {
@@ -203,13 +204,14 @@ deferred:
 
 /* May this batch go? Never beyond the bytes; one frame beyond the packets is sent as a probe when nothing
  * else is on its way. */
-static bool credit_allows(struct channel *ch, const struct slot *s)
+static enum sent credit_allows(struct channel *ch, const struct slot *s)
 {
 	if (kx_unlikely(!s->counted && ch->used_bytes + s->bytes > ch->limit_bytes))
-		return false; /* the broker would not take it */
+		return SENT_SHORT; /* the broker would not take it */
 	if (kx_likely(ch->tx.next_pkt < ch->limit_pkt))
-		return true;
-	return ch->tx.waiting == 0 && ch->blocked_probes >= 2 && ch->blocked == KX_BLOCKED_NO;
+		return SENT;
+	return ch->tx.waiting == 0 && ch->blocked_probes >= 2 && ch->blocked == KX_BLOCKED_NO ? SENT
+											      : SENT_BLOCKED;
 }
 
 static void count_first(struct channel *ch, struct slot *s, uint64_t now_ns)
@@ -267,17 +269,18 @@ static enum sent first_send(struct channel *ch, struct part *part, uint64_t now_
 
 	if (kx_unlikely(!kx_txwin_open(&ch->tx)))
 		return SENT_BLOCKED;
-	if (kx_unlikely(!credit_allows(ch, s))) {
+	sent = credit_allows(ch, s);
+	if (kx_unlikely(sent != SENT)) {
 		if (ch->blocked_ns == 0)
 			ch->blocked_ns = now_ns;
-		return SENT_BLOCKED;
+		return sent;
 	}
 	if (kx_unlikely(!pace_allows(ch, now_ns)))
 		return SENT_PACED;
 	if (kx_unlikely(s->large == NONE && s->bytes > channel_room(ch))) {
 		s->large = kxc_split_take(p, part->unsent);
 		if (s->large == NONE)
-			return SENT_BLOCKED;
+			return SENT_SHORT;
 	}
 	if (kx_unlikely(s->large != NONE))
 		return first_send_part(ch, part, s, now_ns);
@@ -302,20 +305,48 @@ static struct part *next_part(struct channel *ch)
 	return part;
 }
 
+/* What is to be sent again was counted when it first was: it does not wait behind what lacks credit, which
+ * may have to wait for just that. One such partition comes first. Looked for only after one may have been
+ * listed. */
+static bool owed_first(struct channel *ch)
+{
+	struct part *before = ch->send_head, *part;
+
+	if (kx_likely(!ch->owed))
+		return false;
+	for (; (part = before->send_next) != NULL; before = part) {
+		if (part->unsent == NONE || part_waits(part) || !part->producer->slots[part->unsent].counted)
+			continue;
+		before->send_next = part->send_next;
+		if (ch->send_tail == part)
+			ch->send_tail = before;
+		part->send_next = ch->send_head;
+		ch->send_head = part;
+		return true;
+	}
+	ch->owed = false;
+	return false;
+}
+
 unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 {
 	uint32_t budget = KX_MIN(ch->hub->room, ch->hub->opts.tx_burst);
 	enum sent sent = SENT;
 	unsigned int again, n;
+	bool more, asked = false;
 	struct part *part;
-	bool more;
 
 	ch->send_due_ns = UINT64_MAX;
 	again = n = repairs(ch, budget, now_ns, &more);
 	while ((part = next_part(ch)) != NULL && n < budget) {
 		sent = first_send(ch, part, now_ns);
+		if (kx_unlikely(sent == SENT_SHORT) && !asked && owed_first(ch)) {
+			asked = true;
+			continue;
+		}
 		if (sent != SENT)
 			break;
+		asked = false;
 		n++;
 		ch->blocked_ns = 0;
 		ch->blocked_probes = 0;
@@ -323,9 +354,9 @@ unsigned int kxc_transmit(struct channel *ch, uint64_t now_ns)
 	ch->client->stats.produce_frames += n - again;
 	if (part == NULL)
 		ch->blocked_ns = 0;
-	else if (sent == SENT_BLOCKED)
+	else if (sent == SENT_BLOCKED || sent == SENT_SHORT)
 		ch->client->stats.blocked_turns++;
-	if (more || (part != NULL && sent != SENT_BLOCKED && sent != SENT_PACED))
+	if (more || (part != NULL && sent < SENT_SHORT))
 		channel_ready(ch);
 	if (n > 0 && ch->stall_due_ns == UINT64_MAX)
 		kxc_channel_watch_stalls(ch, now_ns);
