@@ -209,6 +209,7 @@ void kxc_client_connected(struct kx_client *c, uint64_t now_ns)
 
 void kxc_client_connect_failed(struct kx_client *c, enum kx_result why, uint32_t code, uint64_t now_ns)
 {
+	c->heard_ns = now_ns;
 	if (c->connect_failed && c->failed_why == why && c->failed_code == code)
 		return;
 	c->connect_failed = true;

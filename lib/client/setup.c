@@ -203,7 +203,8 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	take_info(c, b);
 }
 
-/* What the first channel was told that nobody stands for: said when the time for connecting is over. */
+/* What the first channel was told that nobody stands for: said when the time for connecting is over, or has
+ * been again since the last word that somebody stood for. */
 static void unproven(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
@@ -214,7 +215,8 @@ static void unproven(struct channel *ch, enum kx_result result, uint32_t code, u
 		return;
 	c->unproven = result;
 	c->unproven_code = code;
-	if (c->connect_failed && c->failed_why == KX_TIMED_OUT)
+	if (c->connect_failed &&
+		(c->failed_why == KX_TIMED_OUT || now_ns >= c->heard_ns + c->opts.connect_timeout_ns))
 		kxc_client_connect_failed(c, result, code, now_ns);
 }
 

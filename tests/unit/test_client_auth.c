@@ -153,6 +153,49 @@ static void test_wrong_key_after_silence(void **state)
 	net_free(net);
 }
 
+static bool as_if_the_key_were_wrong(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	if (h->type == KX_REFUSE && net->filter_state != 0) {
+		((struct kx_refuse *)(f->data + sizeof(*h)))->code = KX_CODE_AUTH;
+		kx_frame_seal(f->data, f->bytes);
+	}
+	return true;
+}
+
+/* Refused for want of a place, and later for its key: the second reason is told too, but not as long as
+ * anybody who knows the key gives the first. */
+static void test_wrong_key_after_a_refusal(void **state)
+{
+	struct seen first = {0}, second = {0};
+	struct net *net;
+	char ini[4096];
+
+	(void)state;
+	snprintf(ini, sizeof(ini),
+		"%s[auth]\nanonymous = off\n[principal desk]\nkey_file = %s\nsessions = 1\n", pair_ini,
+		desk_file);
+	net = net_new(ini, 1, 2, 11);
+	as("desk", &desk);
+	alone(net, &first, false);
+	assert_int_equal(first.events[KX_EVENT_CONNECTED], 1);
+	net->filter = as_if_the_key_were_wrong;
+	alone(net, &second, false);
+	assert_int_equal(second.events[KX_EVENT_CONNECT_FAILED], 1);
+	assert_int_equal(second.last_code, KX_CODE_PRINCIPAL_FULL);
+	net->filter_state = 1;
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(second.events[KX_EVENT_CONNECT_FAILED], 1);
+	net_run(net, 5 * KX_NS_PER_S);
+	assert_int_equal(second.events[KX_EVENT_CONNECT_FAILED], 2);
+	assert_int_equal(second.last_code, KX_CODE_AUTH);
+	net->filter_state = 0;
+	net_run(net, 5 * KX_NS_PER_S);
+	assert_int_equal(second.events[KX_EVENT_CONNECT_FAILED], 3);
+	assert_int_equal(second.last_code, KX_CODE_PRINCIPAL_FULL);
+	as(NULL, NULL);
+	net_free(net);
+}
+
 /* Whoever changes ACCEPT on its way, or answers without the key. */
 static bool change_accept(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
 {
@@ -508,6 +551,7 @@ int main(void)
 		cmocka_unit_test(test_all_goes_through),
 		cmocka_unit_test(test_wrong_key),
 		cmocka_unit_test(test_wrong_key_after_silence),
+		cmocka_unit_test(test_wrong_key_after_a_refusal),
 		cmocka_unit_test(test_broker_unproven),
 		cmocka_unit_test(test_forged_refusals),
 		cmocka_unit_test(test_forged_refusal_of_a_ticket),
