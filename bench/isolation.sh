@@ -49,29 +49,23 @@ fi
 json=$(realpath -m "$json")
 : >"$json" || exit 2
 build=$(realpath -m "$build")
-for program in app/pktgen/kaelix-pktgen app/broker/kaelix bench/disturber; do
-  [ -x "$build/$program" ] || {
-    echo "isolation.sh: no $program in $build; meson setup build && ninja -C build" >&2
-    exit 2
-  }
-done
+[ -x "$build/bench/disturber" ] || {
+  echo "isolation.sh: no bench/disturber in $build; meson setup build && ninja -C build" >&2
+  exit 2
+}
 [ "$(id -u)" = 0 ] || {
   echo "isolation.sh: needs root (namespace, veth, af_packet)" >&2
   exit 2
 }
 
-# shellcheck source=tools/hugepages.sh
-. tools/hugepages.sh
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh
-hugepages_reserve 512 || true
 netns=
 veth=
 # shellcheck disable=SC2317 # called by rig_end
 rig_after() {
   [ -z "$veth" ] || ip link del "$veth" 2>/dev/null
   [ -z "$netns" ] || ip netns del "$netns" 2>/dev/null
-  hugepages_restore
 }
 rig_begin iso "$build"
 

@@ -43,20 +43,9 @@ args_positive --seconds "$seconds"
 [[ $fraction =~ ^0?\.[0-9]+$ ]] || args_wrong "--rate-fraction $fraction" "a fraction such as 0.9 is needed"
 json=$(realpath -m "$json")
 : >"$json" || exit 2
-if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then
-  echo "loss.sh: no programs in $build; meson setup build && ninja -C build" >&2
-  exit 2
-fi
 
-# shellcheck source=tools/hugepages.sh
-. tools/hugepages.sh
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh
-hugepages_reserve 512 || true
-# shellcheck disable=SC2317 # called by rig_end
-rig_after() {
-  hugepages_restore
-}
 # shellcheck disable=SC2317 # called by rig_run
 rig_measured() {
   python3 bench/lib/loss.py counters "$1" "$2.broker" || rig_die "the broker's counters could not be read"

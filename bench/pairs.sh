@@ -131,14 +131,10 @@ fi
 
 wrong=0
 if part rig; then
-  # shellcheck source=tools/hugepages.sh
-  . tools/hugepages.sh
   # shellcheck source=bench/lib/rig.sh
   . bench/lib/rig.sh
-  hugepages_reserve 512 || true
   # shellcheck disable=SC2317 # called by rig_end
   rig_after() {
-    hugepages_restore
     clean_up
   }
   rig_begin pairs "$tmp/parent/build"

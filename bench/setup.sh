@@ -34,20 +34,9 @@ args_number --sessions "$sessions" 1
 args_number --rounds "$rounds" 1
 json=$(realpath -m "$json")
 : >"$json" || exit 2
-if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then
-  echo "setup.sh: no programs in $build; meson setup build && ninja -C build" >&2
-  exit 2
-fi
 
-# shellcheck source=tools/hugepages.sh
-. tools/hugepages.sh
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh
-hugepages_reserve 512 || true
-# shellcheck disable=SC2317 # called by rig_end
-rig_after() {
-  hugepages_restore
-}
 rig_begin setup "$build"
 RIG_QUIET=1
 RIG_CONFIG=$RIG_TMP/kaelix.ini

@@ -34,20 +34,9 @@ args_number --pairs "$pairs" 7
 args_positive --seconds "$seconds"
 json=$(realpath -m "$json")
 : >"$json" || exit 2
-if [ ! -x "$build/app/pktgen/kaelix-pktgen" ] || [ ! -x "$build/app/broker/kaelix" ]; then
-  echo "wire_ratio.sh: no programs in $build; meson setup build && ninja -C build" >&2
-  exit 2
-fi
 
-# shellcheck source=tools/hugepages.sh
-. tools/hugepages.sh
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh
-hugepages_reserve 512 || true
-# shellcheck disable=SC2317 # called by rig_end
-rig_after() {
-  hugepages_restore
-}
 rig_begin ratio "$build"
 [ "$RIG_HUGE" = 1 ] || echo "no hugepages: neither peer is a zero-copy client; the figures are of another wire"
 RIG_CONFIG=$PWD/config/kaelix.ini

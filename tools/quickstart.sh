@@ -32,8 +32,6 @@ if [ -n "$json" ]; then
   : >"$json" || exit 2
 fi
 
-# shellcheck source=tools/hugepages.sh
-. tools/hugepages.sh
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh
 
@@ -52,12 +50,6 @@ fi
 meson compile -C build kaelix:executable kaelix-pktgen kaelix-cli kaelix:shared_library || exit 2
 
 step "memory"
-# 2 x 192 MiB for generator and reflector, 512 MiB for the broker.
-hugepages_reserve 512 || true
-# shellcheck disable=SC2317 # called by rig_end
-rig_after() {
-  hugepages_restore
-}
 rig_begin quick "$root/build"
 if [ "$RIG_HUGE" = 1 ]; then
   echo "hugepages are used; the broker is a zero-copy memif client"

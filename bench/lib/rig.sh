@@ -4,7 +4,7 @@
 # peer (memif client, zero-copy where there are hugepages) with its data lcore on CPU 1. Each one's main lcore sleeps
 # and shares its CPU.
 #
-#   rig_begin NAME BUILD            private directory RIG_TMP, clean-up on exit; uses hugepages when 512 MiB are free
+#   rig_begin NAME BUILD            private directory RIG_TMP, hugepages where there can be some, clean-up on exit
 #   rig_run PEER JSON ARG...        one run: PEER is `testpmd` (macswap) or `kaelix`; ARGs go to kaelix-pktgen.
 #                                   RIG_QUIET=1 keeps its output in $RIG_TMP/pktgen.log. Returns its exit code.
 #   rig_end                         stops what runs and removes what was made (also runs on exit)
@@ -14,6 +14,9 @@
 # RIG_CONFIG: the broker's ini.   RIG_CPU_GEN, RIG_CPU_PEER: CPUs, 0 and 1.   RIG_BROKER_ARGS: more arguments for it.
 # rig_measured PREFIX JSON, when there is such a function, is called with the result there and the broker still running;
 # PREFIX is its EAL file prefix.
+
+# shellcheck source=tools/hugepages.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../tools/hugepages.sh"
 
 RIG_CPU_GEN=${RIG_CPU_GEN:-0}
 RIG_CPU_PEER=${RIG_CPU_PEER:-1}
@@ -28,12 +31,18 @@ rig_die() {
 }
 
 rig_begin() {
+  local program
   RIG_ID=kx$1$$
   RIG_BUILD=$2
+  for program in app/pktgen/kaelix-pktgen app/broker/kaelix; do
+    [ -x "$RIG_BUILD/$program" ] || rig_die "no $program in $RIG_BUILD; meson setup build && ninja -C build"
+  done
   RIG_TMP=$(mktemp -d "${TMPDIR:-/tmp}/$RIG_ID.XXXXXX")
   trap rig_end EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
+  # 2 x 192 MiB for generator and reflector, 512 MiB for the broker
+  hugepages_reserve 512 || true
   RIG_HUGE=0
   local free
   free=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2>/dev/null || echo 0)
@@ -176,7 +185,8 @@ rig_end() {
     _rig_clean_files
     rm -rf "$RIG_TMP"
   }
-  # What the caller has to take back (hugepages).
+  hugepages_restore
+  # What the caller has to take back.
   if declare -F rig_after >/dev/null; then
     rig_after
   fi

@@ -32,6 +32,9 @@ def main():
         sys.exit(__doc__)
     directory, rounds, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     echo = [read(directory, "echo", i)["results"][0]["latency_ns"] for i in range(1, rounds + 1)]
+    if any(e[key] is None for e in echo for key in ("p50", "p99")):
+        print("setup.py: too few echoes came back in a second for a figure: is something else running?", file=sys.stderr)
+        return 2
     rows = [row_of(directory, name, rounds, echo) for name in ROWS]
     with open(out, "w", encoding="utf-8") as file:
         json.dump({"schema": 1, "fingerprint": read(directory, "key", 1)["fingerprint"], "rows": rows}, file)
