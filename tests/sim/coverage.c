@@ -119,6 +119,6 @@ int coverage_print(const struct sim_coverage *c, FILE *out)
 		(unsigned long long)c->seeds, (double)c->virtual_ns / 1e9, (unsigned long long)c->events,
 		(unsigned long long)c->datagrams, (unsigned long long)c->messages);
 	if (never > 0)
-		fprintf(out, "must occur and never did: %s\n", missing_text);
+		fprintf(out, "%d things must occur and never did: %s\n", never, missing_text);
 	return never;
 }

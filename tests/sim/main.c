@@ -2,8 +2,8 @@
 /*
  * kaelix-sim --seed N [--seconds S] [--trace]        one run; prints its trace hash
  * kaelix-sim --seeds N [--from S] [--seconds S] [--jobs J] [--no-coverage]
- * A failing seed prints what is wrong and the command that replays it. Last line of many: `N seeds, N
- * failed`.
+ * A failing seed prints what is wrong and the command that replays it. Last line of many: `N seeds, K
+ * failed`; the one before names what must occur and never did. Exit 1 for either.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -165,10 +165,7 @@ static int run_many(const struct opts *o)
 		coverage_add(&coverage[o->jobs], &coverage[i]);
 	if (!o->no_coverage)
 		never = coverage_print(&coverage[o->jobs], stdout);
-	printf("%llu seeds, %llu failed", (unsigned long long)done, (unsigned long long)failed);
-	if (never > 0)
-		printf(", %d things that must occur never did", never);
-	putchar('\n');
+	printf("%llu seeds, %llu failed\n", (unsigned long long)done, (unsigned long long)failed);
 	return failed > 0 || never > 0;
 }
 

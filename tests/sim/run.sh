@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # The deterministic simulator, on all CPUs (doc/testing.md):
-#   tests/sim/run.sh --seeds N [--from S]         N seeds from S (1) on; last line `N seeds, 0 failed`,
-#                                                 and what must occur and never did (exit 1), as with few seeds
+#   tests/sim/run.sh --seeds N [--from S]         N seeds from S (1) on; last line `N seeds, 0 failed`;
+#                                                 exit 1 too when the line before names what must occur and never
+#                                                 did, as with few seeds (--no-coverage: only the seeds count)
 #   tests/sim/run.sh --seed N [--trace]           one seed; its trace hash, or what went wrong
 # Other options of kaelix-sim are passed on. It is built in build-sim/ (KX_SIM_BUILD); KX_SIM names a program that is
 # there already.
