@@ -14,6 +14,9 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+sys.dont_write_bytecode = True
+from wire_header import c_codes, c_enum, c_structs  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, 'tools/wireshark/kaelix.lua')
 wrong = []
@@ -32,7 +35,6 @@ def read(path):
 def load_make():
     spec = importlib.util.spec_from_file_location('make', os.path.join(ROOT, 'tests/vectors/make.py'))
     module = importlib.util.module_from_spec(spec)
-    sys.dont_write_bytecode = True
     spec.loader.exec_module(module)
     return module
 
@@ -40,43 +42,6 @@ def load_make():
 make = load_make()
 
 # ---- what the C side says
-
-HEADER = re.sub(r'/\*.*?\*/', '', read('lib/wire/kx_wire.h'), flags=re.S)
-SIZES = {'uint8_t': 1, 'uint16_t': 2, 'uint32_t': 4, 'uint64_t': 8}
-
-
-def defines():
-    found = re.findall(r'#define\s+(KX_\w+)\s+\(?(\d+)u?\)?\s*\n', HEADER)
-    return {name: int(value) for name, value in found}
-
-
-def c_structs():
-    """name without kx_ -> {field: (offset, bytes, elements)}"""
-    constants, out = defines(), {}
-    for name, body in re.findall(r'struct kx_(\w+) \{(.*?)\n\};', HEADER, flags=re.S):
-        fields, at = {}, 0
-        if '*' in body:
-            continue  # of the reader, not of the wire
-        for kind, names in re.findall(r'(uint\d+_t)\s+([^;]+);', body):
-            for field in re.split(r',\s*', names.strip()):
-                match = re.match(r'(\w+)(?:\[(.+)\])?$', field)
-                count = 1
-                if match.group(2):
-                    count = eval(match.group(2), {}, constants)  # noqa: S307 - our own header
-                fields[match.group(1)] = (at, SIZES[kind] * count, count)
-                at += SIZES[kind] * count
-        out[name] = fields
-    return out
-
-
-def c_enum(name, prefix):
-    body = re.search(r'enum %s \{(.*?)\}' % name, HEADER, flags=re.S).group(1)
-    return {int(value, 0): key for key, value in re.findall(prefix + r'(\w+) = (\w+)', body)}
-
-
-def c_codes():
-    return {int(value): key for key, value in re.findall(r'X\((\w+), (\d+), "', HEADER)}
-
 
 def c_types():
     return set(re.findall(r'^\tNAME\((\w+)\)', read('lib/wire/names.c'), flags=re.M))

@@ -8,7 +8,37 @@
 #include "hostile_fields.h"
 #include "wire_repair.h"
 
-/* ---- the table */
+/* ---- bodies of several parts */
+
+/* Two records: a plain one, and one with everything a record may have. */
+struct produce_body {
+	struct kx_batch_hdr batch;
+	struct kx_record_hdr plain;
+	uint8_t plain_value[8];
+	struct kx_record_hdr full;
+	uint64_t timestamp_ns;
+	uint8_t key[8];
+	struct kx_rec_headers headers;
+	uint16_t name_bytes, header_bytes; /* of its one header */
+	uint8_t name[2], header[2];
+	uint8_t value[8];
+};
+/* A kx_nak_entry of kind BYTES: its `last` is two numbers. */
+struct nak_bytes {
+	uint32_t handle, kind;
+	uint64_t first;
+	uint32_t begin, end;
+};
+/* The last one shows that a wrong first one is not the whole frame. */
+struct nak_body {
+	struct kx_nak nak;
+	struct kx_nak_entry offsets;
+	struct nak_bytes bytes;
+	struct kx_nak_entry last;
+};
+_Static_assert(sizeof(struct nak_bytes) == sizeof(struct kx_nak_entry), "NAK of bytes");
+
+/* ---- the table: tests/hostile_table.py compares it with the structures of kx_wire.h */
 
 #define SIZE(s, f) ((uint32_t)sizeof(((struct s *)0)->f))
 #define HEAD(f)	   (uint32_t) offsetof(struct kx_frame_hdr, f), SIZE(kx_frame_hdr, f)
@@ -16,8 +46,10 @@
 #define NEXT(before, s, f)                                                                                   \
 	(uint32_t)(sizeof(struct kx_frame_hdr) + sizeof(struct before) + offsetof(struct s, f)), SIZE(s, f)
 #define BYTE(s, f, i) (uint32_t)(sizeof(struct kx_frame_hdr) + offsetof(struct s, f) + (i)), 1
-#define NEXT_BYTE(b, s, f)                                                                                   \
-	(uint32_t)(sizeof(struct kx_frame_hdr) + sizeof(struct b) + offsetof(struct s, f)), 1
+#define PART(whole, part, s, f)                                                                              \
+	(uint32_t)(sizeof(struct kx_frame_hdr) + offsetof(struct whole, part) + offsetof(struct s, f)),      \
+		SIZE(s, f)
+#define EXT(f) (uint32_t)(sizeof(struct kx_frame_hdr) + offsetof(struct kx_ext, f)), SIZE(kx_ext, f)
 #define U64    UINT64_MAX
 #define U32    UINT32_MAX
 #define U16    UINT16_MAX
@@ -39,6 +71,12 @@
 const struct hostile_field hostile_fields[] = {
 	{0, "version", HEAD(version), 1, 1, KX_DROP_FRAME_VERSION},
 	{0, "ext_words", HEAD(ext_words), 0, 0, ANY},
+	{0, "type of TLV", EXT(type), 0, 255, NONE, HOSTILE_IN_EXT},
+	{0, "words of TLV", EXT(words), 1, 1, KX_DROP_FRAME_EXTENSION, HOSTILE_IN_EXT},
+	{0, "flags of TLV", EXT(flags), KX_EXT_IGNORABLE, KX_EXT_IGNORABLE, KX_DROP_FRAME_EXTENSION,
+		HOSTILE_IN_EXT},
+	{0, "zero of TLV", EXT(zero), 0, 0, KX_DROP_FRAME_EXTENSION, HOSTILE_IN_EXT},
+	{0, "value of TLV", EXT(value), 0, U32, NONE, HOSTILE_IN_EXT},
 	{HOSTILE_SESSION, "conn_id", HEAD(conn_id), 1, U64, FIELD},
 	{HOSTILE_SESSION, "pkt_no", HEAD(pkt_no), 1, U64, FIELD},
 	{HOSTILE_SESSION, "floor_delta", HEAD(floor_delta), 0, HOSTILE_NEXT_PKT, FIELD},
@@ -57,7 +95,12 @@ const struct hostile_field hostile_fields[] = {
 
 	{KX_AUTH, "conn_id", HEAD(conn_id), 0, 0, FIELD},
 	{KX_AUTH, "pkt_no", HEAD(pkt_no), 0, 0, FIELD},
+	{KX_AUTH, "floor_delta", HEAD(floor_delta), 0, 0, FIELD},
 	{KX_AUTH, "handle", HEAD(handle), 0, 0, FIELD},
+	/* these three also byte by byte: forged_cookies() of test_hostile_sessions.c */
+	{KX_AUTH, "client_nonce", BODY(kx_auth, client_nonce), 0, U64, NONE},
+	{KX_AUTH, "cookie", BODY(kx_auth, cookie), 0, U64, NONE},
+	{KX_AUTH, "broker_nonce", BODY(kx_auth, broker_nonce), 0, U64, NONE},
 	{KX_AUTH, "method", BODY(kx_auth, method), KX_AUTH_NONE, KX_AUTH_TICKET, FIELD},
 	{KX_AUTH, "principal_bytes", BODY(kx_auth, principal_bytes), 0, KX_PRINCIPAL_NAME_MAX, FIELD},
 	{KX_AUTH, "datagram_bytes", BODY(kx_auth, datagram_bytes), KX_DATAGRAM_MIN_BYTES, U16, FIELD},
@@ -102,29 +145,54 @@ const struct hostile_field hostile_fields[] = {
 	{KX_PRODUCE, "log_epoch", BODY(kx_batch_hdr, log_epoch), 0, 0, FIELD},
 	{KX_PRODUCE, "base_offset", BODY(kx_batch_hdr, base_offset), 0, 0, FIELD},
 	{KX_PRODUCE, "append_time_ns", BODY(kx_batch_hdr, append_time_ns), 0, 0, FIELD},
-	{KX_PRODUCE, "batch_bytes", BODY(kx_batch_hdr, batch_bytes), 88, 88, ANY},
+	{KX_PRODUCE, "data_crc", BODY(kx_batch_hdr, data_crc), 0, 0, KX_DROP_BATCH_CRC, HOSTILE_CRC},
+	{KX_PRODUCE, "batch_bytes", BODY(kx_batch_hdr, batch_bytes), sizeof(struct produce_body),
+		sizeof(struct produce_body), ANY},
 	{KX_PRODUCE, "format", BODY(kx_batch_hdr, format), KX_BATCH_FORMAT, KX_BATCH_FORMAT,
 		KX_DROP_BATCH_FORMAT},
 	{KX_PRODUCE, "attrs", BODY(kx_batch_hdr, attrs), 0, 0, KX_DROP_BATCH_FORMAT},
-	{KX_PRODUCE, "record_count", BODY(kx_batch_hdr, record_count), 1, 1, KX_DROP_BATCH_COUNT},
+	{KX_PRODUCE, "record_count", BODY(kx_batch_hdr, record_count), HOSTILE_BUILT_RECORDS,
+		HOSTILE_BUILT_RECORDS, KX_DROP_BATCH_COUNT},
 	{KX_PRODUCE, "partition", BODY(kx_batch_hdr, partition), 0, U32, NONE},
 	{KX_PRODUCE, "producer_id", BODY(kx_batch_hdr, producer_id), 0, U64, NONE},
 	{KX_PRODUCE, "producer_epoch", BODY(kx_batch_hdr, producer_epoch), 0, U32, NONE},
 	{KX_PRODUCE, "zero", BODY(kx_batch_hdr, zero), 0, 0, KX_DROP_BATCH_FORMAT},
 	{KX_PRODUCE, "first_seq", BODY(kx_batch_hdr, first_seq), 0, U64, NONE},
 	{KX_PRODUCE, "stream_key", BODY(kx_batch_hdr, stream_key), 0, U64, NONE},
-	{KX_PRODUCE, "value_bytes", NEXT(kx_batch_hdr, kx_record_hdr, value_bytes), 1, 8, ANY},
-	{KX_PRODUCE, "key_bytes", NEXT(kx_batch_hdr, kx_record_hdr, key_bytes), 0, 0, KX_DROP_BATCH_RECORD},
-	{KX_PRODUCE, "flags of record", NEXT(kx_batch_hdr, kx_record_hdr, flags), 0, 0, KX_DROP_BATCH_RECORD},
-	{KX_PRODUCE, "header_count", NEXT(kx_batch_hdr, kx_record_hdr, header_count), 0, 0,
+	{KX_PRODUCE, "value_bytes", PART(produce_body, plain, kx_record_hdr, value_bytes), 1, 8, ANY},
+	{KX_PRODUCE, "key_bytes", PART(produce_body, plain, kx_record_hdr, key_bytes), 0, 0,
 		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "flags of record", PART(produce_body, plain, kx_record_hdr, flags), 0, 0,
+		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "header_count", PART(produce_body, plain, kx_record_hdr, header_count), 0, 0,
+		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "value_bytes, all parts", PART(produce_body, full, kx_record_hdr, value_bytes), 1, 8,
+		ANY},
+	{KX_PRODUCE, "key_bytes, all parts", PART(produce_body, full, kx_record_hdr, key_bytes), 1, 8,
+		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "flags of record, all parts", PART(produce_body, full, kx_record_hdr, flags),
+		KX_REC_FLAGS_ACCEPTED, KX_REC_FLAGS_ACCEPTED, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "header_count, all parts", PART(produce_body, full, kx_record_hdr, header_count), 1, 1,
+		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "timestamp", BODY(produce_body, timestamp_ns), 0, U64, NONE},
+	{KX_PRODUCE, "key", BODY(produce_body, key), 0, U64, NONE},
+	{KX_PRODUCE, "total_bytes of headers", PART(produce_body, headers, kx_rec_headers, total_bytes), 16,
+		16, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "zero of headers", PART(produce_body, headers, kx_rec_headers, zero), 0, 0,
+		KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "name_bytes of header", BODY(produce_body, name_bytes), 2, 2, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "value_bytes of header", BODY(produce_body, header_bytes), 2, 2, KX_DROP_BATCH_RECORD},
+	{KX_PRODUCE, "name of header", BODY(produce_body, name), 0, U16, NONE},
+	{KX_PRODUCE, "value of header", BODY(produce_body, header), 0, U16, NONE},
 
 	{KX_PRODUCE_FRAG, "partition", BODY(kx_frag, partition), 0, U32, NONE},
-	{KX_PRODUCE_FRAG, "batch_bytes", BODY(kx_frag, batch_bytes), 1536, 1536, FIELD},
-	{KX_PRODUCE_FRAG, "frag_offset", BODY(kx_frag, frag_offset), 0, 0, FIELD},
-	{KX_PRODUCE_FRAG, "frag_bytes", BODY(kx_frag, frag_bytes), 512, 512, LENGTH},
+	{KX_PRODUCE_FRAG, "batch_bytes", BODY(kx_frag, batch_bytes), 512, KX_BATCH_MAX_BYTES, FIELD,
+		.step = 8},
+	{KX_PRODUCE_FRAG, "frag_offset", BODY(kx_frag, frag_offset), 0, 1024, FIELD, .step = 512},
+	{KX_PRODUCE_FRAG, "frag_bytes", BODY(kx_frag, frag_bytes), 512, 512, LENGTH, .step = 8},
 	{KX_PRODUCE_FRAG, "first", BODY(kx_frag, first), 0, U64, NONE},
-	{KX_PRODUCE_FRAG, "part_bytes", BODY(kx_frag, part_bytes), 512, 512, FIELD},
+	{KX_PRODUCE_FRAG, "frag_crc", BODY(kx_frag, frag_crc), 0, 0, KX_DROP_BATCH_CRC, HOSTILE_CRC},
+	{KX_PRODUCE_FRAG, "part_bytes", BODY(kx_frag, part_bytes), 512, 512, FIELD, .step = 8},
 
 	RECEIPT(KX_RX_ACK, 2, 2),
 	{KX_RX_ACK, "range_count", BODY(kx_receipt, range_count), 1, 1, LENGTH},
@@ -132,12 +200,18 @@ const struct hostile_field hostile_fields[] = {
 	{KX_RX_ACK, "start", NEXT(kx_receipt, kx_ack_range, start), 1, 2, FIELD},
 	{KX_RX_ACK, "count", NEXT(kx_receipt, kx_ack_range, count), 1, 2, FIELD},
 
-	{KX_NAK, "entry_count", BODY(kx_nak, entry_count), 2, 2, LENGTH},
+	{KX_NAK, "entry_count", BODY(kx_nak, entry_count), 3, 3, LENGTH},
 	{KX_NAK, "zero", BODY(kx_nak, zero), 0, 0, FIELD},
-	{KX_NAK, "handle", NEXT(kx_nak, kx_nak_entry, handle), 1, U32, FIELD},
-	{KX_NAK, "kind", NEXT(kx_nak, kx_nak_entry, kind), KX_NAK_OFFSETS, KX_NAK_OFFSETS, FIELD},
-	{KX_NAK, "first", NEXT(kx_nak, kx_nak_entry, first), 0, 2, FIELD},
-	{KX_NAK, "last", NEXT(kx_nak, kx_nak_entry, last), 1, U64, FIELD},
+	{KX_NAK, "handle", PART(nak_body, offsets, kx_nak_entry, handle), 1, U32, FIELD},
+	{KX_NAK, "kind", PART(nak_body, offsets, kx_nak_entry, kind), KX_NAK_OFFSETS, KX_NAK_OFFSETS, FIELD},
+	{KX_NAK, "first", PART(nak_body, offsets, kx_nak_entry, first), 0, 2, FIELD},
+	{KX_NAK, "last", PART(nak_body, offsets, kx_nak_entry, last), 1, U64, FIELD},
+	{KX_NAK, "handle, BYTES", PART(nak_body, bytes, nak_bytes, handle), 1, U32, FIELD},
+	{KX_NAK, "kind, BYTES", PART(nak_body, bytes, nak_bytes, kind), KX_NAK_OFFSETS, KX_NAK_BYTES, FIELD},
+	{KX_NAK, "first, BYTES", PART(nak_body, bytes, nak_bytes, first), 0, U64, NONE},
+	{KX_NAK, "begin of last, BYTES", PART(nak_body, bytes, nak_bytes, begin), 0, 8, FIELD, .step = 8},
+	{KX_NAK, "end of last, BYTES", PART(nak_body, bytes, nak_bytes, end), 16, KX_BATCH_MAX_BYTES, FIELD,
+		.step = 8},
 
 	RECEIPT(KX_CREDIT, 2, 0),
 	{KX_CREDIT, "range_count", BODY(kx_receipt, range_count), 0, 0, FIELD},
@@ -209,14 +283,16 @@ static uint64_t width_max(uint32_t width)
 	return width >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * width)) - 1;
 }
 
-unsigned int hostile_values(const struct hostile_field *f, uint64_t out[6])
+unsigned int hostile_values(const struct hostile_field *f, uint64_t out[HOSTILE_VALUES_MAX])
 {
-	uint64_t max = width_max(f->width);
-	const uint64_t all[] = {f->low, f->high, f->low - 1, f->high + 1, 0, max};
+	uint64_t max = width_max(f->width), step = f->step;
+	const uint64_t all[HOSTILE_VALUES_MAX] = {
+		f->low, f->high, f->low - 1, f->high + 1, 0, max, f->low - step, f->high + step};
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < KX_DIM(all); i++) {
-		bool again = (i == 2 && f->low == 0) || (i == 3 && f->high == max);
+	for (unsigned int i = 0; i < HOSTILE_VALUES_MAX; i++) {
+		bool again = (i == 2 && f->low == 0) || (i == 3 && f->high == max) ||
+			(i == 6 && f->low < step) || (i == 7 && f->high > max - step);
 
 		for (unsigned int k = 0; k < n; k++)
 			again |= out[k] == all[i];
@@ -226,10 +302,38 @@ unsigned int hostile_values(const struct hostile_field *f, uint64_t out[6])
 	return n;
 }
 
-void hostile_set(uint64_t *frame, uint32_t bytes, const struct hostile_field *f, uint64_t value)
+/* An extension of one word between header and body. Where zeros fill the frame up to a size, it stays as
+ * large as it is. */
+static uint32_t add_extension(uint8_t *frame, uint32_t bytes)
 {
-	memcpy((uint8_t *)frame + f->at, &value, KX_MIN(f->width, 8));
+	struct kx_frame_hdr *h = (struct kx_frame_hdr *)frame;
+	struct kx_ext *e = (struct kx_ext *)(h + 1);
+	bool filled = hostile_setup_type(h->type) || h->type == KX_MTU_PROBE;
+	uint32_t body = bytes - (uint32_t)sizeof(*h) - (filled ? sizeof(*e) : 0);
+
+	memmove(e + 1, e, body);
+	*e = (struct kx_ext){.type = 200, .words = 1, .flags = KX_EXT_IGNORABLE};
+	h->ext_words = 1;
+	return (uint32_t)(sizeof(*h) + sizeof(*e)) + body;
+}
+
+uint32_t hostile_set(uint64_t *frame, uint32_t bytes, const struct hostile_field *f, uint64_t value)
+{
+	uint8_t *at = (uint8_t *)frame + f->at;
+	uint32_t crc;
+
+	if (f->how == HOSTILE_IN_EXT)
+		bytes = add_extension((uint8_t *)frame, bytes);
+	if (f->how != HOSTILE_CRC)
+		memcpy(at, &value, KX_MIN(f->width, 8));
 	wire_repair_frame((uint8_t *)frame, bytes);
+	if (f->how == HOSTILE_CRC) {
+		memcpy(&crc, at, sizeof(crc));
+		crc ^= (uint32_t)value;
+		memcpy(at, &crc, sizeof(crc));
+		kx_frame_seal((uint8_t *)frame, bytes);
+	}
+	return bytes;
 }
 
 static uint32_t put(uint8_t *at, const void *body, uint32_t bytes)
@@ -258,10 +362,19 @@ static uint32_t build_auth(uint8_t *at)
 
 static uint32_t build_produce(const struct rig_session *s, uint8_t *at)
 {
+	const struct kx_header_view header = {.name = (const uint8_t *)"of",
+		.value = (const uint8_t *)"it",
+		.name_bytes = 2,
+		.value_bytes = 2};
+	const struct kx_record full = {
+		.key = (const uint8_t *)"the key.", .key_bytes = 8, .value_bytes = 8, .timestamp_ns = 1};
 	struct kx_batch_writer w;
 
-	kx_batch_begin(&w, at, 88, HOSTILE_PARTITION, s->producer_id, s->producer_epoch, HOSTILE_RECORDS, 0);
+	kx_batch_begin(&w, at, sizeof(struct produce_body), HOSTILE_PARTITION, s->producer_id,
+		s->producer_epoch, HOSTILE_RECORDS, 0);
 	memset(kx_batch_claim(&w, 8), 1, 8);
+	memset(kx_batch_claim_full(&w, &full, &header, 1), 1, 8);
+	assert_int_equal(w.used_bytes, sizeof(struct produce_body));
 	return kx_batch_end(&w);
 }
 
@@ -293,15 +406,13 @@ static uint32_t build_rx_ack(uint8_t *at)
 	return put(at, &b, sizeof(b));
 }
 
-/* Two entries: the second shows that a wrong first one is not the whole frame. */
 static uint32_t build_nak(const struct rig_session *s, uint8_t *at)
 {
 	uint64_t end = s->rig->offsets[HOSTILE_PARTITION].next_offset;
-	struct {
-		struct kx_nak n;
-		struct kx_nak_entry e[2];
-	} b = {{.entry_count = 2},
-		{{HOSTILE_SUB, KX_NAK_OFFSETS, 1, 2}, {HOSTILE_SUB, KX_NAK_OFFSETS, end - 1, end - 1}}};
+	struct nak_body b = {.nak = {.entry_count = 3},
+		.offsets = {HOSTILE_SUB, KX_NAK_OFFSETS, 1, 2},
+		.bytes = {HOSTILE_SUB, KX_NAK_BYTES, end - HOSTILE_RECORDS, 8, 16},
+		.last = {HOSTILE_SUB, KX_NAK_OFFSETS, end - 1, end - 1}};
 
 	return put(at, &b, sizeof(b));
 }

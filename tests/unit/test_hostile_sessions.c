@@ -151,7 +151,7 @@ static void reflected(void **state)
 		if (!hostile_setup_type(hostile_types[t]))
 			c.victim.next_pkt++;
 		if (hostile_types[t] == KX_PRODUCE)
-			c.victim_seq++;
+			c.victim_seq += HOSTILE_BUILT_RECORDS;
 		rig_turn(c.r, 200000000);
 		for (unsigned int i = 0; i < c.r->sent_count && n < KX_DIM(sent); i++) {
 			memcpy(sent[n].data, c.r->sent[i].data, c.r->sent[i].bytes);

@@ -210,9 +210,8 @@ static uint32_t build(struct rig_session *s, uint8_t type, const struct hostile_
 
 	if (type == KX_MTU_PROBE)
 		((struct kx_mtu *)((struct kx_frame_hdr *)frame + 1))->size += (uint16_t)tag;
-	hostile_set(
+	return hostile_set(
 		frame, bytes, f, type == KX_MTU_PROBE && strcmp(f->name, "size") == 0 ? value + tag : value);
-	return bytes;
 }
 
 /* Of a frame that is well formed. */
@@ -323,7 +322,7 @@ static unsigned int all_fields(const struct state *is)
 	for (unsigned int t = 0; t < hostile_type_count; t++) {
 		for (unsigned int i = 0; i < hostile_field_count; i++) {
 			const struct hostile_field *f = &hostile_fields[i];
-			uint64_t values[6];
+			uint64_t values[HOSTILE_VALUES_MAX];
 			unsigned int n = hostile_values(f, values);
 			struct scene c;
 
@@ -396,7 +395,7 @@ static void test_address_being_proven(void **unused)
 static void stop_and_give(
 	const struct state *is, uint8_t type, const struct hostile_field *f, unsigned int *frames)
 {
-	uint64_t frame[HOSTILE_FRAME_BYTES / 8 + 2], values[6], stored;
+	uint64_t frame[HOSTILE_FRAME_BYTES / 8 + 2], values[HOSTILE_VALUES_MAX], stored;
 	unsigned int n = hostile_values(f, values);
 	struct rig_session s;
 	struct scene c;
