@@ -127,8 +127,7 @@ static void state_link(struct kx_broker *b, struct session *s, uint32_t producer
 {
 	struct kx_producer_state *st = &b->topics.producers[producer];
 
-	st->owner = s->slot;
-	st->prev = KX_NONE;
+	kx_producer_own(&b->topics, producer, s->slot);
 	st->next = s->producers;
 	if (st->next != KX_NONE)
 		b->topics.producers[st->next].prev = producer;
@@ -137,7 +136,9 @@ static void state_link(struct kx_broker *b, struct session *s, uint32_t producer
 
 static void state_unlink(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
 {
-	if (s->again == (uint32_t)(st - b->topics.producers))
+	uint32_t producer = (uint32_t)(st - b->topics.producers);
+
+	if (s->again == producer)
 		s->again = st->next;
 	if (st->prev == KX_NONE)
 		s->producers = st->next;
@@ -145,7 +146,7 @@ static void state_unlink(struct kx_broker *b, struct session *s, struct kx_produ
 		b->topics.producers[st->prev].next = st->next;
 	if (st->next != KX_NONE)
 		b->topics.producers[st->next].prev = st->prev;
-	st->owner = KX_NONE;
+	kx_producer_disown(&b->topics, producer, b->now_ns);
 }
 
 /* One of what the session sent ahead of a gap of this producer state. */
@@ -200,7 +201,7 @@ static enum kx_drop own_state(struct kx_broker *b, struct session *s, const stru
 	if (st->owner != KX_NONE && st->owner != s->slot && !disown(b, st))
 		return KX_DROP_SEQ_WINDOW;
 	if (st->producer_epoch != s->producer_epoch)
-		kx_producer_new_epoch(st, s->producer_epoch, b->now_ns);
+		kx_producer_new_epoch(st, s->producer_epoch);
 	if (st->owner == KX_NONE)
 		state_link(b, s, i);
 	*producer = i;
@@ -255,7 +256,6 @@ static bool append(struct kx_broker *b, struct session *s, struct kx_partition *
 	if (kx_unlikely(copy == NULL))
 		return false;
 	kx_producer_stored(st, h->first_seq, h->record_count, h->base_offset);
-	st->last_ns = b->now_ns;
 	kx_count(&p->messages_in, h->record_count);
 	kx_count(&p->bytes_in, h->batch_bytes);
 	kx_count(&s->info.messages_in, h->record_count);

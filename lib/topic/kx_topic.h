@@ -199,15 +199,15 @@ struct kx_producer_state {
 	uint64_t producer_id; /**< 0: free entry */
 	uint64_t next_seq;    /**< sequence of the next message */
 	uint64_t next_offset; /**< one beyond the last stored message */
-	uint64_t last_ns;
+	uint64_t idle_ns;     /**< when it was made, or left by its owner */
 	uint32_t producer_epoch;
 	uint32_t partition; /**< broker-wide id */
 	uint32_t held_tail;
 	uint32_t held_head; /**< batches ahead of next_seq, ascending by first_seq; KX_NONE */
 	uint32_t held_count;
 	uint32_t owner;	       /**< session that writes to it, KX_NONE when that has ended */
-	uint32_t next;	       /**< on the owner's list, or the free list */
-	uint32_t prev;	       /**< on the owner's list */
+	uint32_t next;	       /**< on the owner's list, the idle list or the free list */
+	uint32_t prev;	       /**< on the owner's list or the idle list */
 	uint32_t held_express; /**< first of those on the express list (hold.c) */
 	uint32_t history_at;
 	bool drain_listed; /**< the broker's: held batches whose turn it is wait for the next poll */
@@ -311,6 +311,7 @@ struct kx_topic_table {
 	struct kx_producer_state *producers;
 	struct kx_map producer_map;
 	uint32_t producer_count, producer_free;
+	uint32_t producer_idle, producer_idle_last; /**< without an owner, idle longest first */
 	struct kx_held *held;
 	uint8_t *held_memory;
 	uint32_t held_slot_bytes, held_total, held_used, held_high_water, held_free;
@@ -345,12 +346,15 @@ void kx_partition_publish(struct kx_topic_table *t, struct kx_partition *p);
 
 /** State of (producer, partition). @return index or KX_NONE. */
 uint32_t kx_producer_find(const struct kx_topic_table *t, uint64_t producer_id, uint32_t partition);
-/** Make; there is none. When the table is full the entry idle longest, if older than `idle_ns`, is reused and
- * its id told (kx_producer_ids_forgot()). @return index or KX_NONE */
+/** Make; there is none. When the table is full the entry idle longest, if for `idle_ns` at least, is reused
+ * and its id told (kx_producer_ids_forgot()). It has no owner. @return index or KX_NONE */
 uint32_t kx_producer_new(struct kx_topic_table *t, uint64_t producer_id, uint32_t epoch, uint32_t partition,
 	uint64_t now_ns, uint64_t idle_ns);
 /** The state goes on under a newer epoch: sequences from 0, nothing remembered. It holds nothing. */
-void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t now_ns);
+void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch);
+/** It gets an owner, whose list it may join; and: that has left it, it is on no list any more. */
+void kx_producer_own(struct kx_topic_table *t, uint32_t producer, uint32_t owner);
+void kx_producer_disown(struct kx_topic_table *t, uint32_t producer, uint64_t now_ns);
 /**
  * The stored batch that begins at first_seq and has `records`, among the last KX_PRODUCER_HISTORY.
  * @return one beyond the offset of its last message; 0: not among them

@@ -33,24 +33,54 @@ static void producer_drop(struct kx_topic_table *t, uint32_t i)
 	t->producer_free = i;
 }
 
-#define RECLAIM_SAMPLES 16
+static void idle_add(struct kx_topic_table *t, uint32_t i, uint64_t now_ns)
+{
+	struct kx_producer_state *p = &t->producers[i];
 
-/* Reuse the entry idle longest among a few, as caches with sampled LRU do: bounded, and good enough when
- * rare. */
+	p->owner = p->next = KX_NONE;
+	p->prev = t->producer_idle_last;
+	p->idle_ns = now_ns;
+	if (p->prev != KX_NONE)
+		t->producers[p->prev].next = i;
+	else
+		t->producer_idle = i;
+	t->producer_idle_last = i;
+}
+
+static void idle_remove(struct kx_topic_table *t, uint32_t i)
+{
+	struct kx_producer_state *p = &t->producers[i];
+
+	if (p->prev != KX_NONE)
+		t->producers[p->prev].next = p->next;
+	else
+		t->producer_idle = p->next;
+	if (p->next != KX_NONE)
+		t->producers[p->next].prev = p->prev;
+	else
+		t->producer_idle_last = p->prev;
+	p->next = p->prev = KX_NONE;
+}
+
+void kx_producer_own(struct kx_topic_table *t, uint32_t producer, uint32_t owner)
+{
+	idle_remove(t, producer);
+	t->producers[producer].owner = owner;
+}
+
+void kx_producer_disown(struct kx_topic_table *t, uint32_t producer, uint64_t now_ns)
+{
+	idle_add(t, producer, now_ns);
+}
+
 static bool reclaim_idle(struct kx_topic_table *t, uint64_t now_ns, uint64_t idle_ns)
 {
-	uint32_t best = KX_NONE;
+	uint32_t i = t->producer_idle;
 
-	for (uint32_t n = 0; n < RECLAIM_SAMPLES; n++) {
-		uint32_t i = (uint32_t)(kx_mix64(now_ns + n) % t->producer_count);
-
-		if (t->producers[i].producer_id != 0 && t->producers[i].owner == KX_NONE &&
-			(best == KX_NONE || t->producers[i].last_ns < t->producers[best].last_ns))
-			best = i;
-	}
-	if (best == KX_NONE || now_ns - t->producers[best].last_ns < idle_ns)
+	if (i == KX_NONE || now_ns - t->producers[i].idle_ns < idle_ns)
 		return false;
-	producer_drop(t, best);
+	idle_remove(t, i);
+	producer_drop(t, i);
 	return true;
 }
 
@@ -73,14 +103,12 @@ uint32_t kx_producer_new(struct kx_topic_table *t, uint64_t producer_id, uint32_
 		.producer_epoch = epoch,
 		.partition = partition,
 		.held_head = KX_NONE,
-		.held_express = KX_NONE,
-		.owner = KX_NONE,
-		.prev = KX_NONE,
-		.last_ns = now_ns};
+		.held_express = KX_NONE};
+	idle_add(t, i, now_ns);
 	return i;
 }
 
-void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t now_ns)
+void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch)
 {
 	bool listed = p->drain_listed;
 
@@ -92,8 +120,8 @@ void kx_producer_new_epoch(struct kx_producer_state *p, uint32_t epoch, uint64_t
 		.owner = p->owner,
 		.next = p->next,
 		.prev = p->prev,
-		.drain_listed = listed,
-		.last_ns = now_ns};
+		.idle_ns = p->idle_ns,
+		.drain_listed = listed};
 }
 
 uint64_t kx_producer_recall(const struct kx_producer_state *p, uint64_t first_seq, uint32_t records)

@@ -26,6 +26,7 @@ static int tables_alloc(struct kx_topic_table *t, const struct kx_topics_config 
 static void free_lists_init(struct kx_topic_table *t)
 {
 	t->producer_free = t->held_free = t->sub_free = KX_NONE;
+	t->producer_idle = t->producer_idle_last = KX_NONE;
 	for (uint32_t i = t->producer_count; i-- > 0;) {
 		t->producers[i].next = t->producer_free;
 		t->producer_free = i;

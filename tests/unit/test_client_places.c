@@ -6,6 +6,12 @@
 
 #define MS UINT64_C(1000000)
 
+static const char many_states_ini[] = "[lcores]\ndata = 1\n"
+				      "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+				      "[sessions]\nmax_producers = 256\nidle_timeout_ms = 1000\n"
+				      "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				      "[topic one]\npartitions = 256\nlog_bytes = 128K\n"
+				      "max_message_bytes = 1K\n";
 static const char one_state_ini[] = "[lcores]\ndata = 1\n"
 				    "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
 				    "[sessions]\nmax_producers = 1\nidle_timeout_ms = 1000\n"
@@ -114,11 +120,71 @@ static void no_state_left(void **state)
 	net_free(p.net);
 }
 
+static uint64_t refusals;
+
+static bool count_refusals(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
+{
+	(void)net;
+	(void)f;
+	refusals += h->type == KX_PRODUCE_REFUSED;
+	return true;
+}
+
+static struct kx_client *writes_to(
+	struct net *net, uint32_t hub, struct seen *seen, int32_t from, int32_t to, struct kx_producer **p)
+{
+	const struct kx_producer_opts po = {.topic = "one", .partitions_max = 256};
+	struct kx_message m = {.value = "first", .value_bytes = 5};
+	struct kx_client *c = pair_client(net, hub, seen);
+
+	assert_int_equal(kx_producer_open(c, &po, net->now_ns, p), KX_OK);
+	for (int i = 0; i < 10000 && kx_producer_partitions(*p) == 0; i++)
+		net_turn(net);
+	for (m.partition = from; m.partition < to;) {
+		if (kx_producer_send(*p, &m, net->now_ns) == KX_OK)
+			m.partition++;
+		else
+			net_turn(net);
+	}
+	net_run(net, 100 * MS);
+	return c;
+}
+
+/* Of many producer states one has no session any more: who comes gets it, when it was kept for
+ * idle_timeout_ms after the end of that, and not before. */
+static void one_state_left(void **state)
+{
+	struct net *net = net_new(many_states_ini, 1, 3, 1);
+	struct seen seen[3] = {0};
+	struct kx_producer *p;
+	struct kx_client *gone;
+
+	(void)state;
+	gone = writes_to(net, 0, &seen[0], 0, 1, &p);
+	(void)writes_to(net, 1, &seen[1], 0, 255, &p);
+	assert_int_equal(kx_producer_pending(p), 0);
+	net_run(net, 1000 * MS);
+	assert_int_equal(kx_client_close(gone, net->now_ns), KX_OK);
+	net_run(net, 700 * MS);
+	net->filter = count_refusals;
+	refusals = 0;
+	(void)writes_to(net, 2, &seen[2], 1, 2, &p);
+	assert_true(refusals > 0);
+	assert_int_equal(kx_producer_pending(p), 1);
+	net_run(net, 300 * MS);
+	refusals = 0;
+	net_run(net, 3000 * MS);
+	assert_int_equal(refusals, 0);
+	assert_int_equal(kx_producer_pending(p), 0);
+	net_free(net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(large_messages_of_other_partitions),
 		cmocka_unit_test(no_state_left),
+		cmocka_unit_test(one_state_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
