@@ -424,6 +424,9 @@ void kxc_resume_never(struct part *part);
 
 /* ---- setup.c */
 void kxc_setup_start(struct channel *ch, uint64_t now_ns);
+/* The broker with boot_id knows nothing of a session or a set-up of ours: the first channel finds out what it
+ * does know. */
+void kxc_setup_anew(struct kx_client *c, uint64_t boot_id, uint64_t now_ns);
 void kxc_setup_service(struct channel *ch, uint64_t now_ns);
 void kxc_setup_frame(
 	struct kx_hub *hub, const struct kx_frame *f, const struct kx_frame_view *v, uint64_t now_ns);

@@ -119,7 +119,7 @@ static void reset_frame(struct channel *ch, const struct kx_frame_view *v, uint6
 	if (b->boot_id == c->boot_id)
 		kxc_channel_down(ch, KX_UNKNOWN_FATE, 0, now_ns);
 	else
-		kxc_channel_down(&c->channels[0], KX_LOST, 0, now_ns);
+		kxc_setup_anew(c, b->boot_id, now_ns);
 }
 
 /* What kx_frame_check() refused for its flags may be a protected frame of one of our sessions. */

@@ -34,6 +34,18 @@ void kxc_setup_start(struct channel *ch, uint64_t now_ns)
 	channel_ready(ch);
 }
 
+void kxc_setup_anew(struct kx_client *c, uint64_t boot_id, uint64_t now_ns)
+{
+	struct channel *first = &c->channels[0];
+	bool same_boot = boot_id == c->boot_id;
+
+	/* it is about to: were it begun anew with each word of another channel, it might never end */
+	if (first->state == CH_WAIT || first->state == CH_HELLO ||
+		(first->state == CH_AUTH && first->cookie.boot_id == boot_id))
+		return;
+	kxc_channel_down(first, same_boot ? KX_UNKNOWN_FATE : KX_LOST, 0, now_ns);
+}
+
 /* Spread by half, so that many clients that were refused together do not come back together. */
 static uint64_t backoff(struct channel *ch, uint32_t tries)
 {
@@ -152,14 +164,15 @@ static void on_cookie(struct channel *ch, const struct kx_cookie *b, uint64_t no
 	if (b->client_time <= now_ns)
 		kx_rtt_sample(&ch->rtt, KX_MAX(now_ns - b->client_time, 1));
 	ch->cookie = *b;
-	ch->state = CH_AUTH;
-	ch->auth_tries = 0;
-	if (ch != &c->channels[0] && !use_ticket(ch)) {
-		/* the broker was restarted, or wants none of us: the first channel finds out */
-		kxc_channel_down(
-			&c->channels[0], b->boot_id == c->boot_id ? KX_UNKNOWN_FATE : KX_LOST, 0, now_ns);
+	if (ch != &c->channels[0] && !use_ticket(ch)) { /* an AUTH without one asks for another producer */
+		ch->state = CH_WAIT;
+		ch->retry_ns = now_ns + HELLO_SLOW;
+		kxc_channel_arm(ch, ch->retry_ns);
+		kxc_setup_anew(c, b->boot_id, now_ns);
 		return;
 	}
+	ch->state = CH_AUTH;
+	ch->auth_tries = 0;
 	send_auth(ch, now_ns);
 	kxc_channel_arm(ch, ch->retry_ns);
 }

@@ -39,6 +39,56 @@ static void test_broker_restart_is_told(void **state)
 	net_free(p.net);
 }
 
+static uint32_t sessions_used(const struct net *net)
+{
+	struct kx_broker_memory memory;
+	uint32_t used = 0;
+
+	for (uint32_t i = 0; i < net->lcore_count; i++) {
+		kx_broker_memory(net->brokers[i], &memory);
+		used += (uint32_t)memory.sessions_used;
+	}
+	return used;
+}
+
+/* All channels hear of a restart, again and again, over a path that takes longer than they are silent: the
+ * first one connects, once. */
+static void test_restart_over_a_long_path(void **state)
+{
+	static const char ini[] = "[lcores]\ndata = 1\n"
+				  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+				  "[sessions]\nheartbeat_ms = 20\nidle_timeout_ms = 3000\n"
+				  "[port net_memif0]\naddress = 10.0.0.254/24\n"
+				  "[topic four]\npartitions = 4\nlog_bytes = 4M\n";
+	struct net *net = net_new(ini, 4, 1, 13);
+	struct seen seen = {0};
+	struct kx_client *c = pair_client(net, 0, &seen);
+	struct kx_producer_opts po = {.topic = "four", .user = &seen};
+	struct kx_message m = {.value = "x", .value_bytes = 1};
+	struct kx_producer *p;
+
+	(void)state;
+	net->delay_ns = 20000000;
+	assert_int_equal(kx_producer_open(c, &po, net->now_ns, &p), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	for (m.partition = 0; m.partition < 4; m.partition++)
+		assert_int_equal(kx_producer_send(p, &m, net->now_ns), KX_OK);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(kx_producer_pending(p), 0);
+	assert_int_equal(sessions_used(net), 4);
+	net_restart_broker(net);
+	net_run(net, 300000000);
+	assert_int_equal(seen.events[KX_EVENT_DISCONNECTED], 1);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 2);
+	for (m.partition = 0; m.partition < 4; m.partition++)
+		(void)kx_producer_send(p, &m, net->now_ns);
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(kx_producer_pending(p), 0);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 2);
+	assert_int_equal(sessions_used(net), 4);
+	net_free(net);
+}
+
 static void test_broker_stop_is_told(void **state)
 {
 	struct pair p = {.net = net_new(pair_ini, 1, 2, 12)};
@@ -421,6 +471,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_broker_restart_is_told),
+		cmocka_unit_test(test_restart_over_a_long_path),
 		cmocka_unit_test(test_broker_stop_is_told),
 		cmocka_unit_test(test_close_is_told),
 		cmocka_unit_test(test_silence_and_return),
