@@ -513,6 +513,49 @@ static void window_of_less_than_a_frame(void **state)
 	finish(&p);
 }
 
+/* What a shrunk path lost was paid for and is sent again; a large message of another partition that waits for
+ * more credit does not keep it back, for it is what that credit waits for. */
+static void what_was_paid_for_goes_first(void **state)
+{
+	static const char ini[] = "[lcores]\ndata = 1\n"
+				  "[memory]\nlog_bytes = 64M\nextent_bytes = 64K\n"
+				  "[sessions]\nwindow_bytes = 64K\n"
+				  "[port net_memif0]\naddress = 10.0.0.254/24\nmtu = 9000\n"
+				  "[topic four]\npartitions = 4\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
+	static uint8_t value[64 << 10];
+	struct pair p = {.net = net_new(ini, 1, 2, 7), .frame_bytes = MOST};
+	struct kx_message m = {.value = value, .value_bytes = 8000};
+
+	(void)state;
+	net_jumbo(p.net, MOST);
+	pair_open(&p, "four", 0);
+	settle_at(&p, MOST, 2000000);
+	p.net->carries_up = 1472;
+	for (int part = 0; part < 2; part++)
+		for (uint64_t n = 0; n < 3; n++) {
+			pair_fill(value, m.value_bytes, n);
+			m.partition = part;
+			assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+		}
+	net_turn(p.net); /* they have left */
+	m.partition = 2;
+	m.value_bytes = 60000;
+	pair_fill(value, m.value_bytes, 0);
+	assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+	for (m.partition = 0, m.value_bytes = 8000; m.partition < 2; m.partition++) {
+		pair_fill(value, m.value_bytes, 3);
+		assert_int_equal(kx_producer_send(p.producer, &m, p.net->now_ns), KX_OK);
+	}
+	net_run(p.net, 3 * KX_NS_PER_S);
+	assert_int_equal(falls(p.pc), 1);
+	assert_int_equal(kx_producer_pending(p.producer), 0);
+	assert_int_equal(p.seen.completed[0], 4);
+	assert_int_equal(p.seen.completed[1], 4);
+	assert_int_equal(p.seen.completed[2], 1);
+	assert_int_equal(p.seen.messages, 9);
+	net_free(p.net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -531,6 +574,7 @@ int main(void)
 		cmocka_unit_test(the_transport_refuses_probes),
 		cmocka_unit_test(parts_of_many_messages),
 		cmocka_unit_test(window_of_less_than_a_frame),
+		cmocka_unit_test(what_was_paid_for_goes_first),
 	};
 	return cmocka_run_group_tests(tests, make_key, forget_key);
 }
