@@ -349,7 +349,8 @@ void wire_from_broker(struct sim *s, struct lcore *l, const uint8_t *data, uint3
 	r = (const struct kx_receipt *)v.body;
 	if (v.hdr->type == KX_RX_ACK || v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_HEARTBEAT)
 		receipt(s, c, r, l->index, to_raw);
-	if (v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_DELIVER || v.hdr->type == KX_DELIVER_FRAG)
+	if (v.hdr->type == KX_COMMIT_ACK || v.hdr->type == KX_DELIVER || v.hdr->type == KX_DELIVER_FRAG ||
+		v.hdr->type == KX_SUBSCRIBED)
 		check_ingest(l);
 	for (uint32_t i = 0; v.hdr->type == KX_COMMIT_ACK && i < r->entry_count; i++)
 		commit_entry(s, c, (const struct kx_commit_entry *)(r + 1) + i);
