@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Install into a private directory; build a program of a few lines with pkg-config against it, as C and C++; run it
-# with the installed library against a broker on the loopback. From meson: KX_BUILD is the build tree.
+# with the installed library against a broker on the loopback; the same over a DPDK port that nobody answers, with
+# libkaelix-dpdk. From meson: KX_BUILD is the build tree, KX_DPDK=1 where libdpdk is there.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -9,7 +10,8 @@ cc=${CC:-cc}
 cxx=${CXX:-c++}
 dir=$(mktemp -d) || exit 2
 broker=
-trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir"' EXIT
+over=
+trap '[ -z "$broker" ] || kill "$broker" 2>/dev/null; rm -rf "$dir" {/var/run,/tmp}/dpdk/"kx-install-$$"' EXIT
 fail() {
   echo "FAIL: $*"
   exit 1
@@ -22,13 +24,21 @@ DESTDIR=$dir/root meson install -C "$KX_BUILD" --no-rebuild >"$dir/install.txt" 
 pc=$(find "$dir/root" -name kaelix.pc | head -n 1)
 [ -n "$pc" ] || fail "no kaelix.pc was installed"
 libdir=$(dirname "$(dirname "$pc")")
-export PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$dir/root
+export PKG_CONFIG_PATH=${pc%/*}${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+sed -i "s|^prefix=|&$dir/root|" "${pc%/*}"/*.pc # as if that were its prefix
 [ -L "$libdir/libkaelix.so" ] || fail "no libkaelix.so in $libdir"
 [ -e "$libdir/libkaelix.so.0" ] || fail "no libkaelix.so.0 in $libdir"
 
-# Only what the version script names leaves the library.
-foreign=$(nm -D --defined-only "$libdir/libkaelix.so" | awk '{ print $3 }' | grep -v -E '^(kx_|KAELIX_)')
-[ -z "$foreign" ] || fail "exported besides kx_: $(echo "$foreign" | head -n 5 | xargs)"
+# exports LIBRARY: only what an installed header declares leaves it; the names, one a line, in $dir/exports
+exports() {
+  nm -D --defined-only "$libdir/$1" | awk '$2 != "A" { sub("@.*", "", $3); print $3 }' | sort -u >"$dir/exports"
+  grep -ohE '\b(kx|KAELIX)_[a-z0-9_]+\(' "$include"/*.h | tr -d '(' | sort -u >"$dir/declared"
+  foreign=$(comm -23 "$dir/exports" "$dir/declared" | head -n 5 | xargs)
+  [ -s "$dir/exports" ] || fail "$1 exports nothing"
+  [ -z "$foreign" ] || fail "$1 exports what no installed header declares: $foreign"
+}
+include=$(dirname "$(find "$dir/root" -name kx_client.h | head -n 1)")
+exports libkaelix.so
 # A program that links the client statically keeps every other name for itself.
 [ -e "$KX_BUILD/lib/libkx_client.a" ] || fail "no libkx_client.a in $KX_BUILD/lib"
 foreign=$(nm -g --defined-only "$KX_BUILD/lib/libkx_client.a" | awk 'NF == 3 { print $3 }' | grep -v -E '^kxc?_' || true)
@@ -72,6 +82,24 @@ $cc -Wall -Wextra -Werror -o "$dir/hello" "$dir/hello.c" $(pkg-config --cflags -
 "$cxx" -x c++ -Wall -Wextra -o "$dir/hello_cxx" "$dir/hello.c" $(pkg-config --cflags --libs kaelix) ||
   fail "the C++ program"
 
+# The same over a DPDK port. Each function of the transport's headers is there; a program builds, loads and runs.
+if [ "${KX_DPDK:-1}" = 1 ]; then
+  [ -L "$libdir/libkaelix-dpdk.so" ] || fail "no libkaelix-dpdk.so in $libdir"
+  [ -e "$libdir/libkaelix-dpdk.so.0" ] || fail "no libkaelix-dpdk.so.0 in $libdir"
+  exports libkaelix-dpdk.so
+  missing=$(grep -hE '^[a-z]' "$include"/kx_{transport_dpdk,net,ethdev}.h | grep -v '^static' |
+    grep -oE '\bkx_[a-z0-9_]+\(' | tr -d '(' | sort -u | comm -13 "$dir/exports" - | xargs)
+  [ -z "$missing" ] || fail "libkaelix-dpdk.so does not export $missing"
+  # shellcheck disable=SC2046
+  $cc -Wall -Wextra -Werror -o "$dir/over_dpdk" tests/client_install_dpdk.c $(pkg-config --cflags --libs kaelix-dpdk) ||
+    fail "the program over DPDK"
+  LD_LIBRARY_PATH=$libdir ldd "$dir/over_dpdk" | grep -q "libkaelix-dpdk.so.0 => $libdir/" ||
+    fail "the program over DPDK does not use the installed library"
+  LD_LIBRARY_PATH=$libdir timeout 30 "$dir/over_dpdk" --no-huge --no-shconf -m 64 --no-pci --no-telemetry --log-level=3 \
+    --file-prefix "kx-install-$$" >"$dir/over_dpdk.txt" 2>&1 || fail "over DPDK: exit $?: $(tail -n 3 "$dir/over_dpdk.txt")"
+  over=", one over a DPDK port loaded and ran"
+fi
+
 cat >"$dir/broker.ini" <<'INI'
 [broker]
 udp_port = 19350
@@ -112,4 +140,4 @@ grep -q KAELIX_LIBRARY "$dir/err" || fail "a missing library is not explained: $
 exec 9>&-
 wait "$broker" || fail "the broker: exit $?"
 broker=
-echo "installed library: C and C++ programs produced, kaelix-cli and Python consumed"
+echo "installed library: C and C++ programs produced, kaelix-cli and Python consumed$over"
