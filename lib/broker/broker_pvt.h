@@ -164,10 +164,6 @@ struct reassembly {
 	uint32_t *extents;    /* extent numbers by piece */
 };
 
-struct drain {
-	uint32_t producer, session;
-};
-
 /* What this turn did for a topic whose residence is measured. */
 struct topic_turn {
 	struct kx_hist *hist;
@@ -198,7 +194,7 @@ struct kx_broker {
 	uint32_t *active;			    /* slots in use, dense */
 	struct kx_map conn_map, nonce_map, sub_map; /* sub_map: (session, sub_id) -> subscription */
 	struct session_list lists[LIST_COUNT];
-	struct drain *drain_list; /* producer states with held batches that are due: no room, or too many for
+	uint32_t *drain_list; /* producer states with held batches that are due: no room, or too many for
 				     one go */
 	uint32_t drain_head, drain_count, drain_size; /* a ring */
 	uint32_t fence_list[FENCE_WAITING_MAX], fence_count;

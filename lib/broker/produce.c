@@ -286,14 +286,14 @@ static bool store_held(struct kx_broker *b, struct session *s, struct kx_partiti
 	return true;
 }
 
-static void drain_later(struct kx_broker *b, const struct session *s, struct kx_producer_state *st)
+static void drain_later(struct kx_broker *b, struct kx_producer_state *st)
 {
 	if (st->drain_listed || st->held_head == KX_NONE ||
 		b->topics.held[st->held_head].first_seq > st->next_seq || b->drain_count == b->drain_size)
 		return;
 	st->drain_listed = true;
 	b->drain_list[(b->drain_head + b->drain_count++) % b->drain_size] =
-		(struct drain){.producer = (uint32_t)(st - b->topics.producers), .session = s->slot};
+		(uint32_t)(st - b->topics.producers);
 }
 
 void produce_drain(
@@ -313,7 +313,7 @@ void produce_drain(
 		kx_held_free(&b->topics, kx_held_pop(&b->topics, st));
 		s->held--;
 	}
-	drain_later(b, s, st);
+	drain_later(b, st);
 }
 
 unsigned int produce_drain_poll(struct kx_broker *b)
@@ -322,16 +322,20 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 	unsigned int work = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct drain d = b->drain_list[b->drain_head];
-		struct kx_producer_state *st = &b->topics.producers[d.producer];
-		struct session *s = session_of(b, d.session);
+		uint32_t producer = b->drain_list[b->drain_head];
+		struct kx_producer_state *st = &b->topics.producers[producer];
 		uint64_t before = st->next_seq;
+		struct session *s;
 
 		b->drain_head = (b->drain_head + 1) % b->drain_size;
 		b->drain_count--;
 		st->drain_listed = false;
-		if (s->conn_id == 0 || st->owner != s->slot || st->held_head == KX_NONE)
-			continue; /* the session is gone; what it held was given back */
+		if (st->owner == KX_NONE || st->held_head == KX_NONE)
+			continue; /* its session is gone; what that held was given back */
+		/* it may be another's than when it was listed */
+		s = session_of(b, st->owner);
+		if (s->conn_id == 0)
+			continue;
 		if (kx_unlikely(identity_fenced(s))) {
 			identity_close_fenced(b, s);
 			continue;
@@ -339,7 +343,7 @@ unsigned int produce_drain_poll(struct kx_broker *b)
 		produce_drain(b, s, kx_topics_partition(&b->topics, st->partition), st);
 		if (st->next_seq == before)
 			continue;
-		produce_commit_dirty(b, s, d.producer);
+		produce_commit_dirty(b, s, producer);
 		work++;
 	}
 	return work;

@@ -100,6 +100,36 @@ static void both_in_turn(void **state)
 	rig_free(r);
 }
 
+/* What is ahead of its turn, [ahead, end), and the one in front of it. */
+static void fill_in(struct rig_session *s, uint64_t first, uint64_t ahead, uint64_t end)
+{
+	for (uint64_t seq = ahead; seq < end; seq++)
+		assert_int_equal(rig_produce(s, 0, 0, seq, 1, 0), KX_DROP_NONE);
+	assert_int_equal(rig_produce(s, 0, 0, first, 1, 0), KX_DROP_NONE);
+}
+
+/* More was due than is stored in one go; before the rest was, the producer went on in another session, where
+ * the same happened. */
+static void what_is_due_is_the_owners(void **state)
+{
+	struct rig *r = rig_new(ini, 0, 1);
+	struct rig_session a = rig_connect(r, 1, 5000), b = again(&a);
+	uint64_t next;
+
+	(void)state;
+	fill_in(&a, 0, 1, 75);
+	next = kx_broker_topics(r->broker)->partitions[0].log.next_offset;
+	assert_in_range(next, 1, 74);
+	assert_int_equal(rig_produce(&b, 0, 0, next + 1, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 1);
+	fill_in(&b, next, next + 2, next + 75);
+	assert_true(held(r) > 0);
+	rig_turn(r, 1000);
+	assert_int_equal(held(r), 0);
+	assert_int_equal(kx_broker_topics(r->broker)->partitions[0].log.next_offset, next + 75);
+	rig_free(r);
+}
+
 /* A message of 4000 bytes in parts of 1024. */
 static uint32_t send_large(struct rig_session *s, uint64_t seq)
 {
@@ -176,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_newer_holds_leaves_with_it),
 		cmocka_unit_test(both_in_turn),
+		cmocka_unit_test(what_is_due_is_the_owners),
 		cmocka_unit_test(bytes_beyond_the_batch),
 		cmocka_unit_test(the_message_in_turn_has_a_place),
 	};
