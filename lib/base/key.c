@@ -13,6 +13,8 @@
 #define DIGITS_MAX (2 * KX_KEY_BYTES_MAX)
 /* A line end of two bytes, and one byte more than fits, which shows that there is too much. */
 #define FILE_MAX   (DIGITS_MAX + 3)
+/* Rights that a key file may not give: all but reading and writing by its owner. */
+#define MODE_BAD   (S_IXUSR | S_IRWXG | S_IRWXO)
 
 void kx_key_wipe(struct kx_key *key)
 {
@@ -64,11 +66,14 @@ static int check_stat(const char *path, const struct stat *st, struct kx_text *w
 			path, st->st_uid, geteuid());
 		return -EPERM;
 	}
-	if ((st->st_mode & 077) != 0) {
-		kx_text_add(why,
-			"key file %s: has mode %04o, others than its owner may use it; chmod 600, and make a "
-			"new key if somebody could read it",
-			path, (unsigned int)st->st_mode & 07777);
+	if ((st->st_mode & MODE_BAD) != 0) {
+		kx_text_add(why, "key file %s: has mode %04o, %s; chmod 600%s", path,
+			(unsigned int)st->st_mode & 07777,
+			(st->st_mode & (S_IRWXG | S_IRWXO)) != 0 ? "others than its owner may use it"
+								 : "a key is nothing to execute",
+			(st->st_mode & (S_IRWXG | S_IRWXO)) != 0
+				? ", and make a new key if somebody could read it"
+				: "");
 		return -EACCES;
 	}
 	return 0;

@@ -347,7 +347,8 @@ struct kx_key {
 };
 /**
  * Read a key file: a regular file, no symbolic link, that belongs to root or to this process's effective
- * user, with no permission for group or others, and holds one line of 64..128 hexadecimal digits.
+ * user, mode 0600 or 0400 (nothing for group and others, nobody may execute it), and holds one line
+ * of 64..128 hexadecimal digits.
  * @param[out] out the key; wiped on error
  * @param why gets one sentence that says what is wrong and what to do; the key's content is never in it
  * @return 0; -ELOOP (a symbolic link); -EISDIR, -EINVAL (no regular file, or wrong content); -EPERM (owner);

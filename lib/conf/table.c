@@ -158,9 +158,10 @@ static const struct kx_conf_key keys[] = {
 
 	/* [principal NAME] */
 	{KX_CONF_S_PRINCIPAL, LINE(principal, key_file, KX_CONF_T_PATH, "none"),
-		.reason = "File with the principal's key, as `kaelix-cli keygen FILE` makes it: readable by "
-			  "its owner only, one line of 64..128 hexadecimal digits. Needed, except by "
-			  "`anonymous`, which has none."},
+		.reason =
+			"File with the principal's key, as `kaelix-cli keygen FILE` makes it: mode 0600 or "
+			"0400, one line of 64..128 hexadecimal digits. Needed, except by `anonymous`, which "
+			"has none."},
 	{KX_CONF_S_PRINCIPAL, LINE(principal, next_key_file, KX_CONF_T_PATH, "none"),
 		.reason = "File with a second key that is valid too: keys are changed without a gap by "
 			  "adding the new one, moving the clients, and taking the old one away."},

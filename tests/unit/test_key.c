@@ -138,17 +138,27 @@ static void test_content(void **state)
 
 static void test_file(void **state)
 {
-	static const mode_t bad[] = {0640, 0604, 0660, 0601, 0610, 0644, 0666, 0777, 0620, 0602};
+	static const mode_t bad[] = {
+		0640, 0604, 0660, 0601, 0610, 0644, 0666, 0777, 0620, 0602, 0700, 0500, 0100};
+	static const mode_t good[] = {0600, 0400};
 	struct kx_key key;
 
 	(void)state;
 	for (size_t i = 0; i < KX_DIM(bad); i++) {
-		char mode[16];
+		char mode[80];
 
 		load_digits(64, "\n", &key);
 		assert_int_equal(chmod(path, bad[i]), 0);
-		snprintf(mode, sizeof(mode), "has mode %04o", (unsigned int)bad[i]);
-		expect(load(path, &key), -EACCES, mode);
+		snprintf(mode, sizeof(mode), "has mode %04o, %s; chmod 600", (unsigned int)bad[i],
+			(bad[i] & 077) != 0 ? "others than its owner may use it"
+					    : "a key is nothing to execute");
+		/* one that its owner may not read stops whoever is not root at open() */
+		expect(load(path, &key), -EACCES,
+			geteuid() != 0 && (bad[i] & 0400) == 0 ? "cannot be opened" : mode);
+	}
+	for (size_t i = 0; i < KX_DIM(good); i++) {
+		assert_int_equal(chmod(path, good[i]), 0);
+		expect(load(path, &key), 0, "");
 	}
 	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(symlink(path, other), 0);
