@@ -106,7 +106,8 @@ extern "C" {
 	X(FRAG_STALE, "frag_stale", "a message in reassembly was given up: no new part for seconds")         \
 	/* lib/broker: consume */                                                                            \
 	X(SUB_UNKNOWN, "sub_unknown", "subscription id is unknown")                                          \
-	X(SUBS_FULL, "subs_full", "the subscription table is full")                                          \
+	X(SUBS_FULL, "subs_full",                                                                            \
+		"no place for a subscription: the table, or the session's half, is full (told)")             \
 	X(CONSUMER_LIES, "consumer_lies", "consumer acknowledged or asked for what it was never sent")       \
 	X(BROKER_STOPPING, "broker_stopping", "arrived while the broker was stopping")                       \
 	/* TX side: a frame that was built and not sent */                                                   \

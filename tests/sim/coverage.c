@@ -28,7 +28,7 @@ static const struct left_out broker_left_out[] = {
 	{KX_DROP_ETH_SHORT, KX_DROP_NET_NO_BUFFER, "lib/net: Ethernet to UDP"},
 	{KX_DROP_HANDOVER_FULL, KX_DROP_HANDOVER_FULL, "lib/worker: hand-over between lcores"},
 	{KX_DROP_TX_FULL, KX_DROP_TX_FULL, "lib/worker: the TX queue"},
-	{KX_DROP_SUBS_FULL, KX_DROP_SUBS_FULL, "no code gives it: SUBSCRIBED says so to the client"},
+	{KX_DROP_SUBS_FULL, KX_DROP_SUBS_FULL, "tables have more places than all clients ask for"},
 };
 
 static const struct left_out client_left_out[] = {

@@ -372,6 +372,54 @@ static void what_is_not_taken_earns_no_credit(void **state)
 	rig_free(r);
 }
 
+/* ---- places for subscriptions */
+
+/* Half of the table for one session, and not more than there is: each one refused is told, charged once, and
+ * its packet is taken: nothing is missing afterwards. */
+static void subscriptions_without_a_place_are_charged(void **state)
+{
+	struct rig *r = rig_new(INI("", "max_subscriptions = 32\n"), 0, 1);
+	struct rig_session much = rig_connect(r, 1, 5000), other = rig_connect(r, 2, 5000);
+	struct rig_session third = rig_connect(r, 3, 5000);
+	struct kx_subscribe req = {.request_id = 17, .sub_id = 17, .limit_bytes = 4096};
+	struct kx_session_info info;
+
+	(void)state;
+	for (uint32_t i = 1; i <= 16; i++) {
+		rig_subscribe(&much, i % 4, i, 0, 4096);
+		rig_subscribe(&other, i % 4, i, 0, 4096);
+	}
+	for (uint64_t times = 1; times <= 3; times++) {
+		rig_forget(r);
+		assert_int_equal(rig_send(&much, KX_SUBSCRIBE, &req, sizeof(req)), KX_DROP_SUBS_FULL);
+		assert_int_equal(rig_send(&third, KX_SUBSCRIBE, &req, sizeof(req)), KX_DROP_SUBS_FULL);
+		assert_int_equal(dropped(r, KX_DROP_SUBS_FULL), 2 * times);
+		assert_int_equal(rig_count(r, KX_SUBSCRIBED), 2);
+		for (unsigned int n = 0; n < 2; n++) {
+			const struct kx_subscribed *body = rig_body(rig_find(r, KX_SUBSCRIBED, n));
+
+			assert_int_equal(body->code, KX_CODE_SUBS_FULL);
+			assert_int_equal(body->request_id, 17);
+		}
+	}
+	assert_int_equal(rig_produce(&much, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	for (int i = 0; i < 100; i++)
+		rig_turn(r, 1000000);
+	assert_int_equal(rig_count(r, KX_NAK), 0);
+	for (uint32_t slot = 0; slot < 3; slot++) {
+		assert_true(kx_broker_session_info(r->broker, slot, &info));
+		assert_int_equal(info.naks_sent, 0);
+	}
+	/* a place that becomes free is given */
+	assert_int_equal(
+		rig_send(&other, KX_UNSUBSCRIBE, &(struct kx_unsubscribe){.request_id = 1, .sub_id = 1},
+			sizeof(struct kx_unsubscribe)),
+		KX_DROP_NONE);
+	assert_int_equal(rig_send(&third, KX_SUBSCRIBE, &req, sizeof(req)), KX_DROP_NONE);
+	assert_int_equal(dropped(r, KX_DROP_SUBS_FULL), 6);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +431,7 @@ int main(void)
 		cmocka_unit_test(a_message_in_turn_needs_no_slot),
 		cmocka_unit_test(requests_have_a_budget),
 		cmocka_unit_test(what_is_not_taken_earns_no_credit),
+		cmocka_unit_test(subscriptions_without_a_place_are_charged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

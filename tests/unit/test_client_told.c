@@ -11,13 +11,16 @@ static const char few_subs[] = "[lcores]\ndata = 1\n"
 			       "[topic one]\npartitions = 1\nlog_bytes = 4M\nmax_message_bytes = 64K\n"
 			       "[topic four]\npartitions = 4\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
 
-static uint64_t sent[64]; /* by frame type */
+static uint64_t sent[64];     /* by frame type */
+static uint64_t refused_subs; /* SUBSCRIBED with SUBS_FULL */
 
 static bool count(struct net *net, const struct flight *f, const struct kx_frame_hdr *h)
 {
 	(void)net;
 	(void)f;
 	sent[h->type & 63]++;
+	refused_subs += h->type == KX_SUBSCRIBED &&
+		((const struct kx_subscribed *)(h + 1))->code == KX_CODE_SUBS_FULL;
 	return true;
 }
 
@@ -65,6 +68,7 @@ static void test_no_place_for_a_subscription(void **state)
 
 	(void)state;
 	memset(sent, 0, sizeof(sent));
+	refused_subs = 0;
 	net->filter = count;
 	one = consumer(net, a, "one", &ones);
 	turns_until(net, &first.events[KX_EVENT_CONSUMER_READY], 1, KX_NS_PER_S);
@@ -82,6 +86,8 @@ static void test_no_place_for_a_subscription(void **state)
 	}
 	net_run(net, KX_NS_PER_S);
 	assert_int_equal(fours, 2); /* two of the table's three are its own */
+	assert_true(net->ledgers[0].drop[KX_DROP_SUBS_FULL] >= 2);
+	assert_int_equal(net->ledgers[0].drop[KX_DROP_SUBS_FULL], refused_subs);
 	sent[KX_SUBSCRIBE] = 0;
 	net_run(net, 120 * KX_NS_PER_S);
 	assert_in_range(sent[KX_SUBSCRIBE], 2 * 5, 2 * 9); /* for each 1, 2, 4, 8, 16, 30, 30, 30 s */
