@@ -21,8 +21,8 @@
  * back by the close functions. Nothing is allocated in kx_hub_poll(), kx_producer_send() or a callback's way.
  *
  * **Callbacks** run inside kx_hub_poll() (and inside a close function, for what was still pending). In a
- * callback every function of this header may be called except kx_hub_poll() and the close functions, which
- * answer KX_IN_CALLBACK.
+ * callback every function of this header may be called except kx_hub_wait() and the close functions, which
+ * answer KX_IN_CALLBACK, and kx_hub_poll(), which returns 0 there and does nothing.
  *
  * **Threads**: a hub and everything under it belong to one thread at a time, its *owner*; the library takes
  * no lock. Each function says which thread may call it:
@@ -31,7 +31,8 @@
  * |---|---|
  * | any | at any time |
  * | owner | the hub's owner, in callbacks too |
- * | owner, not in a callback | outside kx_hub_poll() only; a callback gets KX_IN_CALLBACK |
+ * | owner, not in a callback | outside kx_hub_poll() only; in a callback it does nothing and says so: |
+ * | | KX_IN_CALLBACK, kx_hub_poll() 0 |
  *
  * Threads that want to send give their messages to an owner by a queue of the program, then kx_hub_wake().
  * Hubs share nothing: one for each thread that needs its own.
@@ -130,7 +131,7 @@ enum kx_result kx_hub_close(struct kx_hub *hub, uint64_t now_ns);
 /**
  * One bounded turn: at most one RX burst, its callbacks, the timers that are due, what is to be sent, one
  * flush. Never blocks. The cost does not depend on how many clients are idle.
- * @return frames received and sent plus timers run; 0: nothing was there to do.
+ * @return frames received and sent plus timers run; 0: nothing was there to do, or called in a callback.
  * Thread: owner, not in a callback.
  */
 unsigned int kx_hub_poll(struct kx_hub *hub, uint64_t now_ns);
@@ -169,15 +170,16 @@ enum kx_result kx_hub_arm(struct kx_hub *hub, uint64_t now_ns);
  * Sleep until a datagram has come, something is due, kx_hub_wake() was called, a signal arrived, or
  * max_wait_ns have passed (UINT64_MAX: no limit). Returns at once when something is waiting to be sent or
  * read. For programs without a loop of their own: `if (kx_hub_poll(hub, now) == 0) kx_hub_wait(hub, now,
- * max);` Owner thread. @return KX_OK, KX_UNSUPPORTED (the transport has no descriptor), KX_IN_CALLBACK,
+ * max);`
+ * @return KX_OK, KX_UNSUPPORTED (the transport has no descriptor), KX_IN_CALLBACK,
  * KX_BAD_ARGUMENT
  * Thread: owner, not in a callback.
  */
 enum kx_result kx_hub_wait(struct kx_hub *hub, uint64_t now_ns, uint64_t max_wait_ns);
 /**
  * End the kx_hub_wait() of the owner thread, the next one if it is not in one: what a program does after it
- * gave work to that thread (over a queue of its own). **Any thread**, also from a signal handler; the hub
- * must not be closed meanwhile. Has no effect on kx_hub_fd().
+ * gave work to that thread (over a queue of its own). From a signal handler, too; the hub must not be
+ * closed meanwhile. Has no effect on kx_hub_fd().
  * Thread: any.
  */
 void kx_hub_wake(struct kx_hub *hub);
@@ -201,11 +203,11 @@ enum kx_event_type {
 	KX_EVENT_CONNECTED = 1,	   /**< session to the broker's first lcore is up (again) */
 	KX_EVENT_CONNECT_FAILED,   /**< connect_timeout_ns passed or the broker refused: result, code. Told
 				      again when the reason is another one. Tries go on unless `no_reconnect`.
-				      With   a key, a refusal (or ACCEPT) that does not prove that its sender
-				      knows it, as   when ours is wrong, is not believed: tries go on, and it is
-				      told when   connect_timeout_ns has passed */
+				      With a key, a refusal (or ACCEPT) that does not prove that its sender
+				      knows it, as when ours is wrong, is not believed: tries go on, and it is
+				      told when connect_timeout_ns has passed */
 	KX_EVENT_DISCONNECTED,	   /**< a session ended: result LOST (broker restarted), UNKNOWN_FATE (session
-				      gone),    TIMED_OUT (silence), STOPPING (it said so), REFUSED; set-up starts
+				      gone), TIMED_OUT (silence), STOPPING (it said so), REFUSED; set-up starts
 				      anew */
 	KX_EVENT_PRODUCER_READY,   /**< `producer` may send; `count`: partitions of the topic */
 	KX_EVENT_PRODUCER_FAILED,  /**< `producer` was refused: result, code. Only kx_producer_close() is of
@@ -275,8 +277,9 @@ struct kx_client_opts {
 	bool no_reconnect;	/**< true: after a session ended, or could not be set up, stay down; what was
 				   not sent then completes with KX_NOT_CONNECTED */
 	uint32_t channels_max;	/**< data lcores of the broker that can be used at once, 1..256; 0: 4. About
-				   100 KiB  each */
-	uint32_t producers_max; /**< 1..127; 0: 4 */
+				   100 KiB each */
+	uint32_t producers_max; /**< 1..127; 0: 4. So many topics can be produced to in the client's life: a
+				   closed producer keeps its place for when its topic is opened again */
 	uint32_t consumers_max; /**< 1..1024; 0: 4 */
 	uint32_t subscriptions_max; /**< partitions consumed at once, 1..65536; 0: 64 */
 	uint32_t requests_max;	    /**< topics, metadata, ping in progress, 1..1024; 0: 16 */
@@ -426,30 +429,36 @@ struct kx_completion {
 struct kx_producer_opts {
 	const char *topic;    /**< 1..63 bytes; copied */
 	uint64_t linger_ns;   /**< how long kx_producer_send() may wait for more messages of a batch; 0: it
-				 leaves   with the next kx_hub_poll() */
+				 leaves with the next kx_hub_poll() */
 	uint32_t batch_bytes; /**< largest batch, header included; 0: what fits a datagram. 80.. */
 	uint32_t send_slots;  /**< batches kept until confirmed, 2..1048576; 0: 1024 */
 	uint32_t slot_bytes;  /**< memory of a slot, 1232..65000, 0: 1372; raise for jumbo datagrams (up
-				 to  65000) */
+				 to 65000) */
 	uint32_t large_bytes; /**< buffer for messages larger than a datagram; 0: none of these can be sent.
 				 Such a message takes its size + 88 bytes until confirmed */
 	uint32_t partitions_max; /**< most partitions the topic may have, 0: 256; more is KX_NO_MEMORY at
-				    ready */
+				    ready. Of a topic that was open before no more than at its first
+				    kx_producer_open(), which 0 then stands for */
 	uint8_t level; /**< enum kx_durability to wait for; 0: the topic's. A higher one is refused */
 	void (*on_complete)(void *user, const struct kx_completion *completion); /**< NULL: none */
 	void *user;
 	bool polled; /**< completions are kept for kx_producer_poll(); on_complete must be NULL */
 };
 /**
- * Open a producer; KX_EVENT_PRODUCER_READY or _FAILED follows. One producer a topic and client.
- * @return KX_OK, KX_BAD_ARGUMENT, KX_NO_MEMORY, KX_IN_USE, KX_FENCED (KX_EVENT_FENCED came)
+ * Open a producer; KX_EVENT_PRODUCER_READY or _FAILED follows. One producer a topic and client. A topic whose
+ * producer was closed may be opened again, its sequences go on; when messages were pending as it was closed,
+ * only after the client got a new producer identity.
+ * @return KX_OK, KX_BAD_ARGUMENT, KX_IN_USE, KX_FENCED (KX_EVENT_FENCED came); KX_NO_MEMORY (also when
+ * kx_client_opts.producers_max topics have been opened before, now closed or not)
  * Thread: owner.
  */
 enum kx_result kx_producer_open(struct kx_client *client, const struct kx_producer_opts *opts,
 	uint64_t now_ns, struct kx_producer **out);
 /**
- * Complete what is pending with KX_CLOSED and free it. When the broker was restarted and has not yet said
- * what it still has, KX_EVENT_LOST comes first, for everything that was confirmed. NULL is fine.
+ * Complete what is pending with KX_CLOSED and free its buffers; `producer` is not to be used any more. Its
+ * place and the tables of its partitions stay the client's until that is closed. When the broker was
+ * restarted and has not yet said what it still has, KX_EVENT_LOST comes first, for everything that was
+ * confirmed. NULL is fine.
  * @return KX_OK, KX_IN_CALLBACK
  * Thread: owner, not in a callback.
  */
@@ -559,7 +568,7 @@ struct kx_consumer_opts {
 	uint32_t window_bytes; /**< credit a partition: bytes that may be on the way; 0: 256 KiB. 4096..
 				  No less than the largest datagram of the session is used */
 	uint32_t hold_frames;  /**< frames kept while a hole before them is repaired, all partitions, 0: one
-				  for each  KiB of window_bytes, at least 256 */
+				  for each KiB of window_bytes, at least 256 */
 	uint32_t hold_bytes;   /**< memory of one of them, 1232..65000, 0: 1372; raise for jumbo datagrams */
 	uint32_t large_bytes;  /**< largest batch of several datagrams that is put together; 0: 1 MiB + 4 KiB.
 				  Two of them a consumer */

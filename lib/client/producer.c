@@ -133,6 +133,8 @@ static enum kx_result reopen(struct kx_producer *p, const struct kx_producer_opt
 
 	if (!p->closed || p->state == OPEN_FAILED || p->pending > 0)
 		return KX_IN_USE;
+	if (opts->partitions_max > partitions_max)
+		return KX_BAD_ARGUMENT;
 	take_opts(p, opts);
 	p->opts.partitions_max = partitions_max;
 	if (!buffers_alloc(p)) {

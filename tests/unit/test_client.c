@@ -171,6 +171,35 @@ static void test_bad_arguments_of_producers(void **state)
 	net_free(net);
 }
 
+/* A closed producer keeps its place and its tables: what kx_client.h says of producers_max, partitions_max.
+ */
+static void test_places_of_producers(void **state)
+{
+	struct net *net = net_new(ini, 1, 1, 3);
+	struct kx_client_opts more = {.producers_max = 2};
+	struct kx_client *c = connected(net, &more);
+	struct kx_producer_opts po = {.topic = "one", .partitions_max = 8}, other = {.topic = "three"};
+	struct kx_producer *p, *first;
+
+	(void)state;
+	assert_int_equal(kx_producer_open(c, &po, net->now_ns, &first), KX_OK);
+	assert_int_equal(kx_producer_close(first, net->now_ns), KX_OK);
+	assert_int_equal(kx_producer_open(c, &other, net->now_ns, &p), KX_OK);
+	assert_int_equal(kx_producer_close(p, net->now_ns), KX_OK);
+	other.topic = "more";
+	assert_int_equal(kx_producer_open(c, &other, net->now_ns, &p), KX_NO_MEMORY);
+	po.partitions_max = 9; /* than it had */
+	assert_int_equal(kx_producer_open(c, &po, net->now_ns, &p), KX_BAD_ARGUMENT);
+	for (po.partitions_max = 0; po.partitions_max <= 8; po.partitions_max += 4) {
+		assert_int_equal(kx_producer_open(c, &po, net->now_ns, &p), KX_OK);
+		assert_ptr_equal(p, first);
+		net_run(net, 10000000);
+		assert_int_equal(kx_producer_partitions(p), 1);
+		assert_int_equal(kx_producer_close(p, net->now_ns), KX_OK);
+	}
+	net_free(net);
+}
+
 static void test_bad_arguments_of_consumers_and_requests(void **state)
 {
 	struct net *net = net_new(ini, 1, 1, 3);
@@ -430,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_bad_arguments_of_open),
 		cmocka_unit_test(test_bad_arguments_of_producers),
+		cmocka_unit_test(test_places_of_producers),
 		cmocka_unit_test(test_bad_arguments_of_consumers_and_requests),
 		cmocka_unit_test(test_callbacks),
 		cmocka_unit_test(test_set_up_is_repeated),
