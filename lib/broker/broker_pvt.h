@@ -5,21 +5,23 @@
 
 #include "kx_broker.h"
 
-#define QUOTA_WORDS (KX_CONF_TOPICS_MAX / 64)
-#define SESSION_PARTS                                                                                        \
-	8		 /* (partition, producer state) pairs a session remembers; a cache for plain topics  \
-			  */
-#define SESSION_DIRTY 27 /* producer states whose commit is to be acknowledged; more force an early frame */
-#define SESSION_REPEATS                                                                                      \
-	8 /* duplicates to be answered with their own offset; with the former they fit 1216 bytes */
-#define FENCE_WAITING_MAX                                                                                    \
-	64		      /* take-overs whose ACCEPT waits for other lcores; more wait for the next AUTH \
-			       */
-#define SESSION_BLOCKS	   16 /* blocking partitions a session may hold credit for */
-#define FLOOR_BACK	   1024 /* packets a client may still take out of order: we never repair by number */
-#define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24) /* a batch may be ahead of its producer's next one */
-
-#define RESETS_PER_TURN 4 /* not of the set-up budget: old connections keep no new client out */
+#define QUOTA_WORDS	   (KX_CONF_TOPICS_MAX / 64)
+/* (partition, producer state) pairs a session remembers; a cache for plain topics */
+#define SESSION_PARTS	   8
+/* producer states whose commit is to be acknowledged; more force an early frame */
+#define SESSION_DIRTY	   27
+/* duplicates to be answered with their own offset; with the former they fit 1216 bytes */
+#define SESSION_REPEATS	   8
+/* take-overs whose ACCEPT waits for other lcores; more wait for the next AUTH */
+#define FENCE_WAITING_MAX  64
+/* blocking partitions a session may hold credit for */
+#define SESSION_BLOCKS	   16
+/* packets a client may still take out of order: we never repair by number */
+#define FLOOR_BACK	   1024
+/* a batch may be ahead of its producer's next one */
+#define HOLD_RECORDS_AHEAD (UINT64_C(1) << 24)
+/* not of the set-up budget: old connections keep no new client out */
+#define RESETS_PER_TURN	   4
 
 enum list_id {
 	LIST_ACK,    /* acknowledgements to send */

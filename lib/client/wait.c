@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sleeping: one descriptor for a program's own loop (the transport's and a timer behind an epoll), and a wait
- * of our of our own that another thread may end. */
+ * of our own that another thread may end. */
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>

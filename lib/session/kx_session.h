@@ -405,17 +405,24 @@ void kx_rtt_named(struct kx_rtt *r);
  * ------------------------------------------------------------------------------------- */
 
 #define KX_RETX_SHARE	     10	  /**< one repair for so many packets that arrived */
-#define KX_RETX_DEPTH	     1024 /**< repairs that may be saved up: a tenth of the last 10240 packets */
-#define KX_RETX_FLOOR	     8	  /**< repairs in a round that need no goodput; never more in a millisecond */
+#define KX_RETX_DEPTH	     1024 /**< repairs that may be saved up; also the most in one round */
+/** Repairs in a round that has nothing to go by; a larger one has at most so many for each millisecond since
+ * the one before began. */
+#define KX_RETX_FLOOR	     8
 #define KX_RETX_ROUND_MIN_NS UINT64_C(1000000)
 
 /**
- * Token bucket of what is sent again in one direction of a session: at most a tenth of what recently
- * arrived, so that a storm of losses does not multiply the traffic. It begins full: a lone loss is repaired
- * at once. When it is empty, repairs leave in rounds, whatever arrived: a few in the first, and as long as
- * what is missing gets less twice as many in each further one, for then they are all that the session does
- * and not in addition to anything. A round ends with the probe time-out, or after a round trip and the
- * progress it made.
+ * Token bucket of what is sent again in one direction of a session, so that a storm of losses does not
+ * multiply the traffic: a tenth of what arrived, up to KX_RETX_DEPTH of it saved. It begins full: a lone loss
+ * is repaired at once. When it is empty, repairs leave in rounds, however little arrives. A round has
+ * KX_RETX_FLOOR of them, or twice as many as the one before when that made progress (what is missing gets
+ * less); no more than KX_RETX_FLOOR for each whole millisecond since the one before began, and no more than
+ * KX_RETX_DEPTH. The next one begins a probe time-out after it (at least 1 ms), or, with progress, after a
+ * smoothed round trip (at least 1 ms). What a round has not used is not kept. With more than half of the
+ * bucket saved again rounds begin small.
+ *
+ * So over a long time what is sent again is at most a tenth of what arrived, and KX_RETX_FLOOR a millisecond
+ * besides; of a moment, at most what was saved and a round or two.
  */
 struct kx_retx_budget {
 	uint64_t round_ns; /**< when this round began */

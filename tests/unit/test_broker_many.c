@@ -10,14 +10,17 @@
 
 #include "broker_rig.h"
 
-#define SESSIONS      10000u
-#define LIVE_EVERY    10u /* one in so many goes on */
-#define IDLE_NS	      UINT64_C(1000000000)
-#define TICK_NS	      UINT64_C(100000)
-#define SESSIONS_TICK 64u
+#define SESSIONS       10000u
+#define LIVE_EVERY     10u /* one in so many goes on */
+#define IDLE_NS	       UINT64_C(1000000000)
+#define TICK_NS	       UINT64_C(100000)
+#define SESSIONS_TICK  64u
 /* every session is looked at once in so long */
-#define ROUND_NS      ((SESSIONS / SESSIONS_TICK + 2) * TICK_NS)
-#define SESSION_BYTES 3072u /* documented: doc/performance.md */
+#define ROUND_NS       ((SESSIONS / SESSIONS_TICK + 2) * TICK_NS)
+/* What doc/architecture.md says under Isolation: a change that moves one says so there. */
+#define SESSION_BYTES  3050u /* to a hundredth */
+#define SUB_BYTES      944u
+#define PRODUCER_BYTES 208u
 
 static const char many_ini[] = "[lcores]\ndata = 1\n"
 			       "[memory]\nlog_bytes = 32M\nextent_bytes = 64K\n"
@@ -92,7 +95,10 @@ static void test_ten_thousand_sessions(void **state)
 	kx_broker_memory(r->broker, &m);
 	assert_int_equal(m.sessions_used, SESSIONS);
 	printf("session: %u bytes\n", (unsigned int)m.session_bytes);
-	assert_true(m.session_bytes <= SESSION_BYTES);
+	assert_in_range(
+		m.session_bytes, SESSION_BYTES - SESSION_BYTES / 100, SESSION_BYTES + SESSION_BYTES / 100);
+	assert_int_equal(sizeof(struct kx_sub), SUB_BYTES);
+	assert_int_equal(sizeof(struct kx_producer_state), PRODUCER_BYTES);
 	use_each(r);
 	start = r->now_ns;
 	for (uint32_t turn = 0; r->now_ns < start + IDLE_NS + 2 * ROUND_NS; turn++) {
