@@ -46,8 +46,7 @@ if [ -n "$only" ]; then
   [[ " ${names[*]} " == *" $only "* ]] || args_wrong "--only $only" "one of ${names[*]} is needed"
   names=("$only")
 fi
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 build=$(realpath -m "$build")
 [ -x "$build/bench/disturber" ] || {
   echo "isolation.sh: no bench/disturber in $build; meson setup build && ninja -C build" >&2

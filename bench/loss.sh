@@ -41,8 +41,7 @@ args_number --rounds "$rounds" 1
 args_number --batch "$batch" 13 17
 args_positive --seconds "$seconds"
 [[ $fraction =~ ^0?\.[0-9]+$ ]] || args_wrong "--rate-fraction $fraction" "a fraction such as 0.9 is needed"
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh

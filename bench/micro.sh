@@ -37,8 +37,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$json" ] || args_wrong --json "is needed"
 args_number --repeats "$repeats" 1
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 
 programs=()
 for source in bench/micro_*.c; do

@@ -41,8 +41,7 @@ done
 args_number --pairs "$pairs" 20
 args_positive --seconds "$seconds"
 [[ $parts =~ ^(rig|micro|callgrind)(,(rig|micro|callgrind))*$ ]] || args_wrong "--parts $parts" "a list of rig, micro and callgrind is needed"
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 part() {
   [[ ,$parts, == *,$1,* ]]
 }

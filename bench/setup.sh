@@ -32,8 +32,7 @@ done
 [ -n "$json" ] || args_wrong --json "is needed"
 args_number --sessions "$sessions" 1
 args_number --rounds "$rounds" 1
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh

@@ -32,8 +32,7 @@ done
 [ -n "$json" ] || args_wrong --json "is needed"
 args_number --pairs "$pairs" 7
 args_positive --seconds "$seconds"
-json=$(realpath -m "$json")
-: >"$json" || exit 2
+json=$(args_output --json "$json") || exit 2
 
 # shellcheck source=bench/lib/rig.sh
 . bench/lib/rig.sh

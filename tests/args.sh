@@ -28,12 +28,16 @@ for script in bench/*.sh tests/sim/mutants.sh tools/quickstart.sh tools/test.sh;
   cmp -s "$dir/out" <(tail -n +3 "$script" | sed '/^#/!Q' | sed 's/^# \{0,1\}//') || fail "$script --help: $(cat "$dir/out")"
   grep -q -e "$script" "$dir/out" || fail "$script --help does not say how it is called"
   refused "--foo: no such option" "$script" --foo bar
+  refused "--foo: no such option" "$script" --foo
 done
 json=$dir/result.json
 for script in bench/*.sh; do
   refused "--json: is needed" "$script"
   refused "--json: needs a value" "$script" --json
+  refused "${script##*/}: --json $dir/no/such: cannot be written: No such file or directory" "$script" --json "$dir/no/such"
+  refused "--json $dir: cannot be written: Is a directory" "$script" --json "$dir"
 done
+refused "quickstart.sh: --json $dir/no/such: cannot be written: No such file" tools/quickstart.sh --json "$dir/no/such"
 refused "--repeats -3: a whole number from 1" bench/micro.sh --json "$json" --repeats -3
 refused "--only foo: one of slow-consumer" bench/isolation.sh --json "$json" --only foo
 refused "--pairs 1: a whole number from 7" bench/isolation.sh --json "$json" --pairs 1
@@ -45,5 +49,13 @@ refused "--pairs x: a whole number from 7" bench/wire_ratio.sh --json "$json" --
 refused "--sessions 0: a whole number from 1" bench/setup.sh --json "$json" --sessions 0
 refused "--jobs 0: a whole number from 1 to 256" tests/sim/mutants.sh --jobs 0
 refused "--seconds 0: a number above 0" tools/quickstart.sh --seconds 0
+# A result that is there stays until there is another.
+echo precious >"$dir/old.json"
+for script in bench/*.sh; do
+  grep -q -e --build "$script" || continue
+  timeout 60 bash "$script" --json "$dir/old.json" --build "$dir/nothing" >"$dir/out" 2>&1 </dev/null && fail "$script: ran without a build"
+  [ "$(cat "$dir/old.json")" = precious ] || fail "$script: destroyed a result without having another: $(cat "$dir/out")"
+  timeout 60 bash "$script" --json "$json" --build "$dir/nothing" >"$dir/out" 2>&1 </dev/null && fail "$script: ran without a build"
+done
 [ ! -e "$json" ] || fail "a result file of a run that never was"
 echo "args: all as it should be"

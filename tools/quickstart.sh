@@ -28,8 +28,7 @@ while [ $# -gt 0 ]; do
 done
 args_positive --seconds "$seconds"
 if [ -n "$json" ]; then
-  json=$(realpath -m "$json")
-  : >"$json" || exit 2
+  json=$(args_output --json "$json") || exit 2
 fi
 
 # shellcheck source=bench/lib/rig.sh
