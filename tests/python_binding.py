@@ -166,6 +166,40 @@ class Binding(unittest.TestCase):
             kaelix.Client("127.0.0.1:9", timeout=0.3)
         self.assertLess(time.monotonic() - start, 5)
 
+    def test_wrong_arguments(self):
+        for broker_, words in (("127.0.0.1:74536", "from 1 to 65535"), ("127.0.0.1:0", "from 1 to 65535"),
+                               ("127.0.0.1:", "from 1 to 65535"), ("localhost:x", "from 1 to 65535"),
+                               ("localhost:-1", "from 1 to 65535"), ("[::1]:65536", "from 1 to 65535"),
+                               (("127.0.0.1", PORT + 65536), "from 1 to 65535"), (("127.0.0.1", 0), "from 1 to 65535"),
+                               (("127.0.0.1", None), "from 1 to 65535"), ((), "a host and a port"), ("", "no name"),
+                               (":9000", "no host"), (("", 9000), "no name"), ("a\0b", "no name"), ("x" * 300, "no name")):
+            with self.subTest(broker=broker_), self.assertRaisesRegex(ValueError, words):
+                kaelix.Client(broker_, connect=False)
+        for opts, words in (({"key_file": broker.key}, "needs principal"), ({"principal": "x" * 300}, "at most"),
+                            ({"principal": "robot", "protect": kaelix.MAC}, "needs principal and key_file"),
+                            ({"protect": 3}, "PLAIN, MAC or AEAD")):
+            with self.subTest(opts=opts), self.assertRaisesRegex(ValueError, words):
+                client(**opts)
+        kaelix.Client(("localhost", PORT)).close()
+
+    def test_flush_counts_what_failed(self):
+        """Batches that were not confirmed: all their messages, and the first failure's name."""
+        with Second() as second:
+            with kaelix.Client(("127.0.0.1", PORT + 5), timeout=1, reconnect=False) as c:
+                producer = c.producer("four")
+                second.stop()
+                taken = 0
+                for i in range(40):
+                    try:
+                        producer.try_send(b"x" * 1000, partition=i % 4)
+                        taken += 1
+                    except kaelix.BackPressured:
+                        break
+                self.assertGreater(taken, 8)
+                with self.assertRaisesRegex(kaelix.Error, f"four: {taken} messages of partitions 0, 1, 2, 3: "):
+                    producer.flush(timeout=20)
+                producer.flush(timeout=1)
+
     def test_back_pressure(self):
         """A log that blocks stops the producer, by name; an acknowledgement lets it go on."""
         with client() as c, c.producer("small", send_slots=16) as producer:

@@ -42,6 +42,13 @@ static int cannot(const char *what)
 	return EXIT_CANNOT_RUN;
 }
 
+static int cannot_write(const char *name, int err)
+{
+	fflush(stdout);
+	fprintf(stderr, "kaelix-pktgen: --json %s: %s\n", name, kx_strerror(err));
+	return EXIT_CANNOT_RUN;
+}
+
 static int split_at(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
@@ -97,9 +104,13 @@ static int open_json(const char *name)
 static int close_json(const char *name)
 {
 	FILE *out = json_file.out;
+	bool lost = ferror(out) != 0;
 
 	json_file.out = NULL;
-	if (fclose(out) != 0 || (json_file.tmp[0] != '\0' && rename(json_file.tmp, name) != 0))
+	errno = 0;
+	if (fclose(out) != 0 || lost)
+		return errno != 0 ? -errno : -EIO;
+	if (json_file.tmp[0] != '\0' && rename(json_file.tmp, name) != 0)
 		return -errno;
 	json_file.tmp[0] = '\0';
 	return 0;
@@ -203,8 +214,11 @@ static int run_and_report(struct pg_run *run)
 	finish_result(run);
 	pg_result_print(&run->result, stdout);
 	fflush(stdout);
-	if (run->o->json != NULL && write_json(run) != 0)
-		rc = cannot("the JSON file could not be written");
+	if (run->o->json != NULL) {
+		int err = write_json(run);
+
+		rc = err != 0 ? cannot_write(run->o->json, err) : 0;
+	}
 	pg_progress_fini(&progress);
 	if (rc == 0)
 		rc = clean(run) ? EXIT_SUCCESS : EXIT_NOT_CLEAN;
@@ -222,8 +236,11 @@ static int run_setup(struct pg_run *run)
 	if (rc != 0)
 		return cannot(run->result.trouble);
 	fflush(stdout);
-	if (run->o->json != NULL && write_setup_json(run) != 0)
-		rc = cannot("the JSON file could not be written");
+	if (run->o->json != NULL) {
+		int err = write_setup_json(run);
+
+		rc = err != 0 ? cannot_write(run->o->json, err) : 0;
+	}
 	pg_rig_hold(run->rig, run->o->hold_s);
 	return rc;
 }
@@ -275,10 +292,8 @@ int main(int argc, char **argv)
 	case PG_PARSE_RUN:
 		break;
 	}
-	if (options.json != NULL && (rc = open_json(options.json)) != 0) {
-		kx_text_add(&error, "--json %s: %s", options.json, kx_strerror(rc));
-		return cannot(line);
-	}
+	if (options.json != NULL && (rc = open_json(options.json)) != 0)
+		return cannot_write(options.json, rc);
 	atexit(drop_json);
 	rig.stop = &stop_signal;
 	/* Before EAL, so that a port is started soon after it is there. */

@@ -45,8 +45,7 @@ EARLIEST = 2**64 - 1
 NOW = 2**64 - 2
 MEMORY, WRITTEN, SYNCED, REPLICATED = 1, 2, 3, 4  # levels of durability
 PLAIN, MAC, AEAD = 0, 1, 2  # protection of frames
-
-
+PRINCIPAL_BYTES_MAX = 63
 
 
 def _names(function):
@@ -108,17 +107,52 @@ class Message(collections.namedtuple("Message", "partition offset key value head
     __slots__ = ()
 
 
-def _resolve(text, default_port=9000):
-    addr = kx_addr()
-    if isinstance(text, tuple):
-        text, default_port = text[0], text[1]
-    if _lib.kx_addr_parse(text.encode(), default_port, byref(addr)) == 0:
+def _port(number, broker):
+    """A UDP port, from a number or its text; ctypes would take any number modulo 65536."""
+    text = str(number)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise ValueError(f"{broker}: the port is {text!r}; it has to be a number from 1 to 65535")
+    return int(text)
+
+
+def _resolve(broker):
+    addr, port = kx_addr(), 9000
+    if isinstance(broker, tuple):
+        if len(broker) != 2:
+            raise ValueError(f"{broker}: not a host and a port")
+        text, port = broker[0], _port(broker[1], broker)
+    else:
+        text = broker
+    if text == "" or "\0" in text:
+        raise ValueError(f"{broker!r}: not an address, and no name of a host")
+    if _lib.kx_addr_parse(text.encode(), port, byref(addr)) == 0:
         return addr
-    host, _, port = text.rpartition(":")
-    found = socket.getaddrinfo(host or text, int(port) if host else default_port, type=socket.SOCK_DGRAM)[0]
-    if _lib.kx_addr_parse(found[4][0].encode(), found[4][1], byref(addr)) != 0:
-        raise ValueError(f"{text}: not an address")
+    host, colon, number = text.rpartition(":")
+    if colon:
+        port = _port(number, broker)
+    else:
+        host = text
+    if host == "":
+        raise ValueError(f"{broker}: there is no host before the port")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    except UnicodeError:
+        raise ValueError(f"{broker}: not an address, and no name of a host") from None
+    if _lib.kx_addr_parse(found[4][0].encode(), port, byref(addr)) != 0:
+        raise ValueError(f"{broker}: not an address")
     return addr
+
+
+def _check_who(principal, key_file, protect):
+    """What the library refuses as one EINVAL, in words."""
+    if key_file is not None and not principal:
+        raise ValueError("key_file needs principal, whose key it is")
+    if protect not in (PLAIN, MAC, AEAD):
+        raise ValueError(f"protect is {protect!r}; it has to be PLAIN, MAC or AEAD")
+    if protect != PLAIN and key_file is None:
+        raise ValueError("protect needs principal and key_file: there is nothing to protect with")
+    if principal is not None and (len(principal.encode()) > PRINCIPAL_BYTES_MAX or "\0" in principal):
+        raise ValueError(f"principal has to be a name of at most {PRINCIPAL_BYTES_MAX} bytes")
 
 
 def _load_key(path):
@@ -142,6 +176,7 @@ class Client:
         """broker: "host", "host:port" or (host, port). on_event(Event) is called from poll(), after the library's
         turn: it may call anything. principal, key_file: who connects, and the file with its key (kaelix-cli keygen). protect: PLAIN,
         MAC or AEAD, at least. opts: further members of struct kx_client_opts by name."""
+        _check_who(principal, key_file, protect)
         self.on_event = on_event
         self.producers, self.consumers = {}, {}
         self._events, self._waiters, self._failure, self._c = collections.deque(), [], None, None
@@ -362,7 +397,8 @@ class Producer(_Child):
         large_bytes: memory for messages larger than a datagram. on_complete(Completion): for each batch, called from
         send(), flush() and completions(). opts: further members of struct kx_producer_opts by name."""
         self.on_complete = on_complete
-        self.failed = None  # the first batch that was not confirmed since the last flush()
+        self.failed = None  # what the first failure since the last flush() was, and how many messages failed since
+        self._lost, self._lost_of = 0, set()
         self._table = client.producers
         self._done = (kx_completion * self._BATCH)()
         o = kx_producer_opts(topic=topic.encode(), linger_ns=_ns(linger), level=level, large_bytes=large_bytes,
@@ -393,13 +429,21 @@ class Producer(_Child):
             for c in self._done[:n]:
                 one = Completion(RESULTS.get(c.result, str(c.result)), c.code, c.partition, c.first_seq, c.count,
                                  c.next_offset, bool(c.offset_exact), c.level, c.user, c.sent_ns)
-                if c.result != _OK and self.failed is None:
-                    self.failed = _error(c.result, c.code, f"{self.topic}: {c.count} messages of partition {c.partition}")
+                if c.result != _OK:
+                    self._fail(c)
                 found.append(one)
                 if self.on_complete is not None:
                     self.on_complete(one)
             if n < self._BATCH:
                 return found
+
+    def _fail(self, c):
+        self._lost += c.count
+        self._lost_of.add(c.partition)
+        number, code = (c.result, c.code) if self.failed is None else (_number[self.failed.result], self.failed.code)
+        messages = f"{self._lost} message{'s' if self._lost != 1 else ''}"
+        partitions = f"partition{'s' if len(self._lost_of) != 1 else ''} {', '.join(map(str, sorted(self._lost_of)))}"
+        self.failed = _error(number, code, f"{self.topic}: {messages} of {partitions}")
 
     def try_send(self, value, key=None, partition=AUTO, headers=(), timestamp_ns=0, stream_key=0, user=0):
         """Append a message to the open batch of its partition; never blocks or polls. Raises BackPressured, NotConnected,
@@ -460,13 +504,13 @@ class Producer(_Child):
 
     def _outcome(self):
         self.completions()
-        failed, self.failed = self.failed, None
+        failed, self.failed, self._lost, self._lost_of = self.failed, None, 0, set()
         if failed is not None:
             raise failed
 
     def flush(self, timeout=None):
         """Send what is open and wait until everything is confirmed. Raises what the first failure since the last flush()
-        failed with; TimedOut when messages are still pending after `timeout` seconds."""
+        failed with, and says how many messages failed since; TimedOut when messages are still pending after `timeout` seconds."""
         _lib.kx_producer_flush(self._open(), _lib.kx_clock_mono_ns())
         if not self.client._until(self._settled, timeout, lambda: self._failure):
             raise _error(_number["TIMED_OUT"], 0, f"{self.topic}: {self.pending} messages are not confirmed yet")
