@@ -260,7 +260,8 @@ static const struct kx_conf_key keys[] = {
 	{KX_CONF_S_TOPIC, CHOICE(topic, overrun, "trim|block", "trim"),
 		.reason = "What a full log does. trim: the oldest data goes and a consumer that is too late "
 			  "is told; "
-			  "block: producers wait until every subscriber has read."},
+			  "block: producers wait until every subscriber has read; nothing is freed "
+			  "while nobody subscribes."},
 	{KX_CONF_S_TOPIC, BYTES(topic, log_bytes, 128 * KB, 1024 * GB, "0"),
 		.zero = "an equal share of the lcore's log memory",
 		.reason = "Limit of each partition's log. The share is what the partitions with a limit of "
