@@ -156,7 +156,7 @@ asan_selected() {
 # mutants, or all when they are asked for by name.
 run_sim() {
   export KX_SIM=$root/build/tests/sim/kaelix-sim
-  ! selected sim/seeds || step sim/seeds tests/sim/run.sh --seeds "${SIM_SEEDS:-150}"
+  ! selected sim/seeds || step sim/seeds tests/sim/run.sh --seeds "${SIM_SEEDS:-300}"
   ! selected sim/same || step sim/same tests/sim/same.sh
   unset KX_SIM
   if [ "$only" = . ]; then

@@ -415,6 +415,8 @@ void partition_touched(struct kx_broker *b, struct kx_partition *p);
 enum kx_drop frag_frame(struct kx_broker *b, struct session *s, const struct kx_frame_view *v);
 /* No extent is left: a message that is ahead of its turn gives its own back. False: there is none. */
 bool frag_make_room(struct kx_broker *b);
+/* Is there a place and memory for a large message of the session that is ahead of its turn? */
+bool frag_takes(const struct kx_broker *b, const struct session *s, uint32_t batch_bytes);
 int frag_create(struct kx_broker *b);
 void frag_destroy(struct kx_broker *b);
 unsigned int frag_poll(struct kx_broker *b);
@@ -443,6 +445,8 @@ static inline void credit_used(struct session *s, uint64_t bytes)
  */
 void credit_refused(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t bytes, enum kx_blocked why);
+/* A large message of the partition has got its place after all, whoever's place it was. */
+void credit_taken(struct session *s, const struct kx_partition *p);
 /* What was charged was not stored after all, and will come again uncharged. */
 void credit_refund(struct session *s, uint64_t bytes);
 /* Its probe says that data wait, and how many bytes it has charged for what is confirmed or given up. Of the

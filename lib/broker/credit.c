@@ -330,6 +330,12 @@ void credit_refused(
 	ack_due(b, s, true);
 }
 
+void credit_taken(struct session *s, const struct kx_partition *p)
+{
+	if (s->refused == KX_BLOCKED_MEMORY && s->refused_part == p)
+		s->refused = KX_BLOCKED_NO;
+}
+
 /* Would it still be refused? */
 static bool refused(struct kx_broker *b, struct session *s)
 {
@@ -337,6 +343,8 @@ static bool refused(struct kx_broker *b, struct session *s)
 
 	if (s->refused == KX_BLOCKED_QUOTA) {
 		still = !quota_admits(b, s, s->refused_part, s->refused_bytes);
+	} else if (s->refused == KX_BLOCKED_MEMORY) {
+		still = !frag_takes(b, s, s->refused_bytes);
 	} else {
 		(void)unreserved(b, s->refused_part); /* frees what is read */
 		still = room_bytes(b, s->refused_part) < s->refused_bytes;

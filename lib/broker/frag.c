@@ -46,9 +46,14 @@ void frag_destroy(struct kx_broker *b)
 	free(b->reassembly_extents);
 }
 
+static uint32_t pieces(const struct kx_broker *b, uint32_t batch_bytes)
+{
+	return (batch_bytes + b->topics.pool.extent_bytes - 1) / b->topics.pool.extent_bytes;
+}
+
 static uint32_t pieces_of(const struct kx_broker *b, const struct reassembly *r)
 {
-	return (r->batch_bytes + b->topics.pool.extent_bytes - 1) / b->topics.pool.extent_bytes;
+	return pieces(b, r->batch_bytes);
 }
 
 static struct kx_batch_hdr *batch_of(const struct kx_broker *b, const struct reassembly *r)
@@ -301,6 +306,21 @@ static void cut(struct reassembly *r, const struct kx_frag *f, uint64_t pkt_no)
 	memset(r->bits, 0, (r->total_parts / 64 + 1) * sizeof(uint64_t));
 }
 
+bool frag_takes(const struct kx_broker *b, const struct session *s, uint32_t batch_bytes)
+{
+	return s->reassembly_count < b->config.conf->sessions.max_reassembly &&
+		b->reassembly_used < b->reassembly_total && !principal_has_all_it_may(b, s) &&
+		b->topics.pool.free >= pieces(b, batch_bytes);
+}
+
+/* No place for it, not even one of a message ahead of its turn. */
+static struct reassembly *no_place(
+	struct kx_broker *b, struct session *s, struct kx_partition *p, uint32_t batch_bytes)
+{
+	credit_refused(b, s, p, batch_bytes, KX_BLOCKED_MEMORY);
+	return NULL;
+}
+
 static struct reassembly *begin(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	uint32_t producer, const struct kx_frame_view *v, enum kx_drop *drop)
 {
@@ -313,9 +333,9 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 		forget_stored(b, s);
 	*drop = KX_DROP_FRAG_LIMIT;
 	if (s->reassembly_count >= most && !(turn && make_place(b, s, NULL)))
-		return NULL;
+		return no_place(b, s, p, f->batch_bytes);
 	if (principal_has_all_it_may(b, s) && !(turn && make_place(b, NULL, s->principal)))
-		return NULL;
+		return no_place(b, s, p, f->batch_bytes);
 	if (s->used_bytes + f->batch_bytes > s->limit_bytes) {
 		credit_exceeded(b, s, turn);
 		*drop = KX_DROP_CREDIT_EXCEEDED;
@@ -328,10 +348,11 @@ static struct reassembly *begin(struct kx_broker *b, struct session *s, struct k
 	}
 	r = find_place(b, turn);
 	if (r == NULL)
-		return NULL;
+		return no_place(b, s, p, f->batch_bytes);
 	r->batch_bytes = f->batch_bytes;
 	if (!take_extents(b, p, r, turn))
-		return NULL;
+		return no_place(b, s, p, f->batch_bytes);
+	credit_taken(s, p);
 	r->state = RE_FILLING;
 	r->session = s->slot;
 	r->partition = f->partition;

@@ -13,7 +13,7 @@ bool identity_room(const struct kx_broker *b, const struct kx_auth *auth)
 	return auth->producer_id == 0 || b->fence_count < FENCE_WAITING_MAX;
 }
 
-/* Each gives a code, or a reason not to answer at all: what is tried again, or should not have come. */
+/* Each gives a code, or a reason not to answer at all: what should not have come. */
 static enum kx_drop of_ticket(struct kx_broker *b, const struct kx_auth_ticket *ticket,
 	struct kx_producer_ref *ref, enum kx_code *code)
 {
@@ -27,8 +27,9 @@ static enum kx_drop of_ticket(struct kx_broker *b, const struct kx_auth_ticket *
 	case -ENOENT:
 		*code = KX_CODE_UNKNOWN_FATE;
 		return KX_DROP_NONE;
-	default:
-		return KX_DROP_SETUP_BUDGET;
+	default: /* others are at it just now */
+		*code = KX_CODE_BUSY;
+		return KX_DROP_NONE;
 	}
 }
 
@@ -67,8 +68,9 @@ static enum kx_drop take_over(struct kx_broker *b, struct session *s, const stru
 		return KX_DROP_NONE;
 	case -EALREADY: /* a copy; nobody waits for an answer */
 		return KX_DROP_COOKIE_BAD;
-	default:
-		return KX_DROP_SETUP_BUDGET;
+	default: /* others are at it just now */
+		*code = KX_CODE_BUSY;
+		return KX_DROP_NONE;
 	}
 }
 

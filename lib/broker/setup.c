@@ -147,6 +147,8 @@ static enum kx_drop drop_of(enum kx_code code)
 		return KX_DROP_PRODUCER_FENCED;
 	case KX_CODE_UNKNOWN_FATE:
 		return KX_DROP_PRODUCER_RESYNC;
+	case KX_CODE_BUSY:
+		return KX_DROP_SETUP_BUDGET;
 	default:
 		return KX_DROP_ACCESS_DENIED;
 	}
@@ -213,8 +215,8 @@ enum kx_drop setup_auth(struct kx_broker *b, const struct kx_frame *f, const str
 	if (kx_auth_cookie_check(b->auth, auth->client_nonce, auth->broker_nonce, &f->remote, b->now_ns,
 		    b->config.conf->sessions.cookie_lifetime_ms * UINT64_C(1000000), auth->cookie) != 0)
 		return KX_DROP_COOKIE_BAD;
-	if (!identity_room(b, auth))
-		return KX_DROP_SETUP_BUDGET;
+	if (!identity_room(b, auth)) /* it is looked at later who asks */
+		return refuse(b, &path, auth->client_nonce, KX_CODE_BUSY, NULL, KX_DROP_SETUP_BUDGET);
 	/* What follows costs as much again as the cookie. */
 	b->setup_left -= b->setup_left != 0;
 	code = identify(b, auth, &proof, &id, &proven);

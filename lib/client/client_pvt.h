@@ -339,7 +339,7 @@ struct kx_client {
 	uint32_t failed_code;
 	uint64_t connect_ns;	 /* since when the first channel is being set up */
 	uint64_t heard_ns;	 /* of connect_failed: the last word of it that could be believed */
-	enum kx_result unproven; /* what it was told meanwhile by who did not prove to know the key; KX_OK */
+	enum kx_result unproven; /* told meanwhile by who did not prove to know the key, or BUSY; KX_OK */
 	uint32_t unproven_code;
 	uint64_t boot_id, producer_id;
 	uint64_t take_id;   /* producer to go on as, before there is an identity; 0: a new one */

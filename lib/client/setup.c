@@ -216,14 +216,12 @@ static void take_identity(struct kx_client *c, const struct kx_accept *b, uint64
 	take_info(c, b);
 }
 
-/* What the first channel was told that nobody stands for: said when the time for connecting is over, or has
+/* What the first channel was told and that ends nothing: said when the time for connecting is over, or has
  * been again since the last word that somebody stood for. */
-static void unproven(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
+static void told(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
 {
 	struct kx_client *c = ch->client;
 
-	kx_count(&ch->hub->stats.rx_bad, 1);
-	kx_count(&ch->hub->stats.drop[KX_DROP_AUTH_BAD], 1);
 	if (ch != &c->channels[0])
 		return;
 	c->unproven = result;
@@ -231,6 +229,14 @@ static void unproven(struct channel *ch, enum kx_result result, uint32_t code, u
 	if (c->connect_failed &&
 		(c->failed_why == KX_TIMED_OUT || now_ns >= c->heard_ns + c->opts.connect_timeout_ns))
 		kxc_client_connect_failed(c, result, code, now_ns);
+}
+
+/* Nobody stands for it. */
+static void unproven(struct channel *ch, enum kx_result result, uint32_t code, uint64_t now_ns)
+{
+	kx_count(&ch->hub->stats.rx_bad, 1);
+	kx_count(&ch->hub->stats.drop[KX_DROP_AUTH_BAD], 1);
+	told(ch, result, code, now_ns);
 }
 
 /* This attempt came to nothing: another one later, unless the client is to stay down. */
@@ -349,6 +355,10 @@ static void on_refuse(struct channel *ch, const struct kx_refuse *b, uint64_t no
 		return;
 	if (!refusal_proven(ch, b)) {
 		unproven(ch, b->code == KX_CODE_STOPPING ? KX_STOPPING : KX_REFUSED, b->code, now_ns);
+		return;
+	}
+	if (b->code == KX_CODE_BUSY) { /* what was sent is sent again in its time */
+		told(ch, KX_REFUSED, b->code, now_ns);
 		return;
 	}
 	if (b->code == KX_CODE_FENCED && use_ticket(ch)) {

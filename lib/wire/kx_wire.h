@@ -179,7 +179,7 @@ struct kx_accept {
 	uint32_t zero2;
 };
 enum kx_durability { KX_MEMORY = 1, KX_WRITTEN = 2, KX_SYNCED = 3, KX_REPLICATED = 4 };
-/** Codes of REFUSE, PRODUCE_REFUSED, SUBSCRIBED, METADATA: X(identifier, value, text). */
+/** Codes of REFUSE, PRODUCE_REFUSED, SUBSCRIBED, METADATA: X(identifier, value, text). 17: reserved. */
 #define KX_CODE_LIST(X)                                                                                      \
 	X(OK, 0, "ok")                                                                                       \
 	X(VERSION, 1, "protocol version not supported")                                                      \
@@ -267,7 +267,7 @@ struct kx_receipt {
 enum kx_blocked {
 	KX_BLOCKED_NO = 0,
 	KX_BLOCKED_LOG = 1,    /**< a log that blocks is full: consumers must read first */
-	KX_BLOCKED_MEMORY = 2, /**< no buffers */
+	KX_BLOCKED_MEMORY = 2, /**< no buffers, or no place for a large message */
 	KX_BLOCKED_QUOTA = 3,
 	KX_BLOCKED_WAL = 4,
 	KX_BLOCKED_DISK = 5

@@ -178,11 +178,15 @@ static void the_oldest_makes_place(void **state)
 {
 	struct rig *r = rig_new(ini, 0, 1);
 	struct rig_session idle[TABLE / 4], s;
+	struct kx_session_info info;
 
 	(void)state;
 	begin_all(r, idle);
 	s = rig_connect(r, 1, 5000);
 	assert_int_equal(send_part(&s, 0, 0), KX_DROP_FRAG_LIMIT); /* they are young */
+	rig_turn(r, 1000);
+	assert_true(kx_broker_session_info(r->broker, TABLE / 4, &info));
+	assert_int_equal(info.blocked, KX_BLOCKED_MEMORY);
 	pass(r, idle, KX_DIM(idle), KX_NS_PER_S + KX_NS_PER_S / 10);
 	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), 0);
 	assert_int_equal(send_part(&s, 0, 0), KX_DROP_FRAG_STALE); /* the other's: this one is taken */
@@ -190,6 +194,8 @@ static void the_oldest_makes_place(void **state)
 	assert_int_equal(send_part(&s, 0, 2), KX_DROP_NONE);
 	assert_int_equal(dropped(r, KX_DROP_FRAG_STALE), 1);
 	rig_turn(r, 1000);
+	assert_true(kx_broker_session_info(r->broker, TABLE / 4, &info));
+	assert_int_equal(info.blocked, KX_BLOCKED_NO);
 	rig_turn(r, 1000);
 	assert_int_equal(r->offsets[0].next_offset, 1);
 	rig_free(r);
@@ -219,6 +225,35 @@ static void a_message_in_turn_has_the_place_of_one_ahead(void **state)
 	rig_turn(r, 1000);
 	rig_turn(r, 1000);
 	assert_int_equal(r->offsets[0].next_offset, 2);
+	rig_free(r);
+}
+
+/* Blocked: its receipts say so, and without being asked when it is over. */
+static void what_finds_no_place_is_told(void **state)
+{
+	struct rig *r = rig_new(INI("", "max_reassembly = 1\n"), 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	const struct kx_receipt *told;
+
+	(void)state;
+	send_all_parts(&s, 0, 1); /* whole, and waits for 0 */
+	rig_turn(r, 1000);
+	rig_forget(r);
+	assert_int_equal(send_part_to(&s, 1, 1, 0), KX_DROP_FRAG_LIMIT);
+	rig_turn(r, 1000);
+	told = rig_body(rig_find(r, KX_RX_ACK, 0));
+	assert_int_equal(told->blocked, KX_BLOCKED_MEMORY);
+	rig_forget(r);
+	for (int i = 0; i < 100; i++)
+		rig_turn(r, 1000);
+	assert_null(rig_find(r, KX_RX_ACK, 0)); /* it is still so */
+	assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	for (int i = 0; i < 3; i++)
+		rig_turn(r, 1000);
+	assert_int_equal(r->offsets[0].next_offset, 2);
+	told = rig_body(rig_find(r, KX_RX_ACK, 0));
+	assert_int_equal(told->blocked, KX_BLOCKED_NO);
+	send_all_parts(&s, 1, 1);
 	rig_free(r);
 }
 
@@ -427,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_whole_message_waits_for_a_place),
 		cmocka_unit_test(the_oldest_makes_place),
 		cmocka_unit_test(a_message_in_turn_has_the_place_of_one_ahead),
+		cmocka_unit_test(what_finds_no_place_is_told),
 		cmocka_unit_test(a_full_table_lets_messages_in_turn_in),
 		cmocka_unit_test(a_message_in_turn_needs_no_slot),
 		cmocka_unit_test(requests_have_a_budget),

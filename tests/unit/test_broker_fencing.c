@@ -275,6 +275,37 @@ static void test_whose_id(void **state)
 	rig_free(r);
 }
 
+/* More take-overs at once than can wait for the other lcores: who comes then is told, and loses nothing. */
+static void test_too_many_take_overs(void **state)
+{
+	struct rig *a = rig_new(ini, 0, 2), *b = rig_new_peer(a, 1, 2);
+	struct kx_producer_ref ids[64];
+	struct rig_session s[64], late;
+
+	(void)state;
+	for (unsigned int i = 0; i < KX_DIM(ids); i++)
+		assert_int_equal(kx_producer_ids_new(a->ids, 0, 1, &ids[i]), 0);
+	for (unsigned int i = 0; i < KX_DIM(ids); i++) {
+		rig_turn(a, 1000);
+		assert_int_equal(take_over(a, 2, (uint16_t)(5000 + i), ids[i].id, &s[i]), KX_DROP_NONE);
+		rig_forget(a);
+	}
+	assert_int_equal(take_over(a, 3, 5000, ids[0].id, &late), KX_DROP_SETUP_BUDGET);
+	assert_int_equal(refuse(a), KX_CODE_BUSY);
+	assert_int_equal(kx_producer_id_epoch(ids[0].entry), ids[0].epoch + 1); /* of the first one */
+	rig_turn(b, 1000);
+	rig_turn(a, 1000);
+	rig_forget(a);
+	assert_int_equal(take_over(a, 3, 5000, ids[0].id, &late), KX_DROP_NONE);
+	assert_int_equal(refuse(a), KX_CODE_OK);
+	rig_turn(b, 1000);
+	rig_turn(a, 1000);
+	rig_accepted(&late);
+	assert_int_equal(late.producer_epoch, ids[0].epoch + 2);
+	rig_free(b);
+	rig_free(a);
+}
+
 /* ---- duplicates */
 
 static void test_duplicates_have_their_offset(void **state)
@@ -508,6 +539,7 @@ int main(void)
 		cmocka_unit_test(test_waiting_is_bounded),
 		cmocka_unit_test(test_two_in_a_row),
 		cmocka_unit_test(test_whose_id),
+		cmocka_unit_test(test_too_many_take_overs),
 		cmocka_unit_test(test_duplicates_have_their_offset),
 		cmocka_unit_test(test_evicted_state_is_never_guessed),
 		cmocka_unit_test(test_nothing_stored_nothing_forgotten),

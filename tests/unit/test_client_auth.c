@@ -300,6 +300,39 @@ static void test_forged_refusals(void **state)
 	as(NULL, NULL);
 }
 
+/* A broker that has no room for it now: also one who connects only once goes on, and is told in the end. */
+static void test_busy(void **state)
+{
+	struct net *net = net_new(pair_ini, 1, 2, 11);
+	struct seen seen = {0};
+	struct kx_client *c;
+
+	(void)state;
+	net->filter = refuse_in_its_place;
+	net->filter_state = KX_CODE_BUSY;
+	c = alone(net, &seen, true);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 1);
+	assert_int_equal(seen.last_result, KX_REFUSED);
+	assert_int_equal(seen.last_code, KX_CODE_BUSY);
+	assert_int_equal(kx_client_close(c, net->now_ns), KX_OK);
+	memset(&seen, 0, sizeof(seen));
+	{
+		struct kx_client_opts opts = {.broker = net->lcores[0].addr,
+			.no_reconnect = true,
+			.on_event = pair_event,
+			.user = &seen};
+
+		assert_int_equal(kx_client_open(net->hub[0], &opts, net->now_ns, &c), KX_OK);
+	}
+	net_run(net, KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 0);
+	net->filter_state = 0;
+	net_run(net, 3 * KX_NS_PER_S);
+	assert_int_equal(seen.events[KX_EVENT_CONNECT_FAILED], 0);
+	assert_int_equal(seen.events[KX_EVENT_CONNECTED], 1);
+	net_free(net);
+}
+
 /* The same when a producer comes back with its ticket: it goes on where it was, nothing is lost or fenced. */
 static void test_forged_refusal_of_a_ticket(void **state)
 {
@@ -554,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_key_after_a_refusal),
 		cmocka_unit_test(test_broker_unproven),
 		cmocka_unit_test(test_forged_refusals),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_forged_refusal_of_a_ticket),
 		cmocka_unit_test(test_true_refusal_is_final),
 		cmocka_unit_test(test_where_the_key_is),
