@@ -40,8 +40,10 @@ static int make_principals(void)
 	key.len = 32;
 	for (uint32_t i = 0; i < PRINCIPALS; i++) {
 		snprintf(names[i], sizeof(names[i]), "client-%u", i);
-		list[i] = (struct kx_auth_principal_conf){
-			.name = names[i], .produce = bits, .consume = bits, .key[0].len = i == 0 ? 0 : 32};
+		memcpy(key.bytes, &i, sizeof(i)); /* a key of its own each; the last one's is kept */
+		list[i] = (struct kx_auth_principal_conf){.name = names[i], .produce = bits, .consume = bits};
+		if (i != 0)
+			list[i].key[0] = key;
 	}
 	if (kx_auth_principals_create(list, PRINCIPALS, TOPICS, true, &principals, &why) == 0)
 		return 0;

@@ -31,48 +31,68 @@ static bool unreadable(const char *file)
 	return file[0] != '\0' && access(file, R_OK) != 0 && errno == EACCES;
 }
 
-/* One key file by itself. @return 0 or -1 */
-static int check_key(struct app *app, const struct kx_conf_principal *p, const char *file)
+/* What is wrong with key files: the first is kept, since one alone is the reason why, and several are a list.
+ */
+struct bad_keys {
+	uint32_t count;
+	char first[900];
+};
+
+static void check_key(struct app *app, const struct kx_conf_principal *p, const char *what, const char *file,
+	struct bad_keys *bad)
 {
+	char text[900];
+	struct kx_text line;
 	struct kx_key key;
 	int err;
 
-	if (file[0] == '\0' || unreadable(file))
-		return 0;
-	err = kx_key_load(file, &key, &app->why);
+	kx_text_init(&line, text, sizeof(text));
+	kx_text_add(&line, "%s:%u: [principal %s] %s: ", app->opt.config, p->line, p->name, what);
+	err = kx_key_load(file, &key, &line);
 	kx_key_wipe(&key);
-	if (err != 0)
-		kx_text_add(&app->why, " (principal %s, section in line %u)", p->name, p->line);
-	return err == 0 ? 0 : -1;
+	if (err == 0)
+		return;
+	if (bad->count == 0)
+		snprintf(bad->first, sizeof(bad->first), "%s", text);
+	if (bad->count == 1)
+		fprintf(stderr, "%s\n", bad->first);
+	if (bad->count >= 1)
+		fprintf(stderr, "%s\n", text);
+	bad->count++;
 }
 
-/* The key files, as the start reads them; those that this user may not read are listed in `unchecked`. */
+static int say_bad(struct app *app, const struct bad_keys *bad)
+{
+	return bad->count == 1
+		? app_fail(app, "%s", bad->first)
+		: app_fail(app, "%s names %u key files that cannot be used", app->opt.config, bad->count);
+}
+
+/* The key files, all of them; those that this user may not read are listed in `unchecked`. */
 static int check_keys(struct app *app, struct kx_text *unchecked, uint32_t *lines)
 {
+	struct bad_keys bad = {0};
 	uint32_t before = *lines;
-	int err = 0;
 
 	for (uint32_t i = 0; i < app->conf->principal_count; i++) {
 		const struct kx_conf_principal *p = &app->conf->principals[i];
 		const char *files[] = {p->key_file, p->next_key_file};
 
 		for (size_t f = 0; f < KX_DIM(files); f++) {
-			if (!unreadable(files[f]))
-				continue;
-			kx_text_add(unchecked, "principal %s: key file %s, which this user may not read\n",
-				p->name, files[f]);
-			++*lines;
+			if (unreadable(files[f])) {
+				kx_text_add(unchecked,
+					"principal %s: key file %s, which this user may not read\n", p->name,
+					files[f]);
+				++*lines;
+			} else if (files[f][0] != '\0') {
+				check_key(app, p, f == 0 ? "key_file" : "next_key_file", files[f], &bad);
+			}
 		}
 	}
-	if (*lines == before)
-		return app_audit_load(app);
-	for (uint32_t i = 0; err == 0 && i < app->conf->principal_count; i++) {
-		err = check_key(app, &app->conf->principals[i], app->conf->principals[i].key_file);
-		if (err == 0)
-			err = check_key(
-				app, &app->conf->principals[i], app->conf->principals[i].next_key_file);
-	}
-	return err;
+	if (bad.count != 0)
+		return say_bad(app, &bad);
+	/* with all of them there, what is wrong between them */
+	return *lines == before ? app_audit_load(app) : 0;
 }
 
 int app_config_check(struct app *app)

@@ -56,6 +56,34 @@ static int map(size_t bytes, void **out, struct kx_text *why)
 	return 0;
 }
 
+static bool share_key(const struct kx_auth_principal_conf *a, const struct kx_auth_principal_conf *b)
+{
+	for (unsigned int k = 0; k < PRINCIPAL_KEYS * PRINCIPAL_KEYS; k++) {
+		const struct kx_key *x = &a->key[k / PRINCIPAL_KEYS], *y = &b->key[k % PRINCIPAL_KEYS];
+
+		if (x->len != 0 && x->len == y->len && CRYPTO_memcmp(x->bytes, y->bytes, x->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/** Who has another's key can say to be that one. */
+static int check_own_keys(const struct kx_auth_principal_conf *list, uint32_t count, struct kx_text *why)
+{
+	for (uint32_t i = 1; i < count; i++) {
+		for (uint32_t j = 1; j < i; j++) {
+			if (!share_key(&list[j], &list[i]))
+				continue;
+			kx_text_add(why,
+				"principals %s and %s have the same key, so that each could be taken for the "
+				"other; make a key for each with `kaelix-cli keygen FILE`",
+				list[j].name, list[i].name);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 static int check_conf(const struct kx_auth_principal_conf *list, uint32_t count, struct kx_text *why)
 {
 	if (count == 0 || count > PRINCIPALS_MAX) {
@@ -84,7 +112,7 @@ static int check_conf(const struct kx_auth_principal_conf *list, uint32_t count,
 			return -EINVAL;
 		}
 	}
-	return 0;
+	return check_own_keys(list, count, why);
 }
 
 /** Key states of one entry; what is not given is drawn. */

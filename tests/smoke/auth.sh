@@ -67,14 +67,14 @@ ini "$KX_TMP/desk.key" none
 chmod 640 "$KX_TMP/desk.key"
 refused 'desk.key: has mode 0640.*chmod 600.*(principal desk, section in line [0-9]*)' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
   --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
-refused 'desk.key: has mode 0640.*(principal desk, section in line [0-9]*)' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
+refused '^kaelix: .*:[0-9]*: \[principal desk\] key_file: .*desk.key: has mode 0640' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
 chmod 600 "$KX_TMP/desk.key"
 # So is one that is no key at all.
 key_refused() {
   ini "$KX_TMP/bad.key" none
   refused "bad.key: $1.*(principal desk, section in line [0-9]*)" 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
     --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
-  refused "bad.key: $1.*(principal desk, section in line [0-9]*)" 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
+  refused "^kaelix: .*:[0-9]*: .principal desk. key_file: .*bad.key: $1" 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
   rm -rf "$KX_TMP/bad.key"
 }
 key_refused 'cannot be opened: No such file'
@@ -83,6 +83,18 @@ mkfifo -m 600 "$KX_TMP/bad.key" && key_refused 'is no regular file'
 ln -s "$KX_TMP/desk.key" "$KX_TMP/bad.key" && key_refused 'is a symbolic link'
 install -m 600 /dev/null "$KX_TMP/bad.key" && key_refused 'is empty'
 (umask 077 && head -c 63 "$KX_TMP/desk.key" >"$KX_TMP/bad.key") && key_refused 'has 63 digits'
+# All that cannot be used are told at once; a key that two principals have is nobody's.
+mv "$KX_TMP/feed.key" "$KX_TMP/feed.away"
+ini "$KX_TMP/bad.key" none
+refused 'principal desk. key_file: .*bad.key: cannot be opened' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
+grep -q 'principal feed. key_file: .*feed.key: cannot be opened' "$KX_TMP/err" || fail "not all key files: $(cat "$KX_TMP/err")"
+grep -q '^kaelix: .*names 2 key files that cannot be used$' "$KX_TMP/err" || fail "not how many: $(cat "$KX_TMP/err")"
+cp -p "$KX_TMP/desk.key" "$KX_TMP/feed.key"
+ini "$KX_TMP/desk.key" none
+refused 'principals desk and feed have the same key' 2 "$KX_BROKER" -- --config "$BROKER_INI" --check
+refused 'principals desk and feed have the same key' 2 "$KX_BROKER" --no-huge --lcores '0@0,1@1' \
+  --vdev "net_af_packet0,iface=$VETH" -- --config "$BROKER_INI"
+mv "$KX_TMP/feed.away" "$KX_TMP/feed.key"
 # And a list that leaves open what it means: file and line, nothing started.
 ini "$KX_TMP/desk.key" none
 sed -i 's/^consume = .*/consume = !fills/' "$BROKER_INI"

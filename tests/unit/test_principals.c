@@ -247,6 +247,33 @@ static void test_create_errors(void **state)
 	kx_auth_principals_destroy(p);
 }
 
+/* Whoever has a key is whoever the key is of: of one principal, in whatever place. */
+static void test_shared_key(void **state)
+{
+	const struct kx_key first = key_of(1, 32), second = key_of(2, 32), longer = key_of(1, 33);
+	struct kx_auth_principal_conf list[] = {
+		{.name = "anonymous", .produce = nothing, .consume = nothing},
+		{.name = "desk", .key = {first, first}, .produce = nothing, .consume = nothing},
+		{.name = "feed", .key = {longer}, .produce = nothing, .consume = nothing},
+		{.name = "last", .key = {second}, .produce = nothing, .consume = nothing},
+	};
+	struct kx_auth_principals *p;
+
+	(void)state;
+	assert_int_equal(create(list, 4, true, &p), 0);
+	kx_auth_principals_destroy(p);
+	for (unsigned int k = 0; k < 4; k++) {
+		list[1].key[0] = list[1].key[1] = list[3].key[0] = list[3].key[1] = (struct kx_key){0};
+		list[1].key[k / 2] = first;
+		list[3].key[k % 2] = first;
+		assert_int_equal(create(list, 4, true, &p), -EINVAL);
+		assert_non_null(strstr(said, "principals desk and last have the same key"));
+		list[3].key[k % 2] = second;
+		assert_int_equal(create(list, 4, true, &p), 0);
+		kx_auth_principals_destroy(p);
+	}
+}
+
 /* The mapping: locked, not dumped, read-only. */
 static void test_memory(void **state)
 {
@@ -523,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_access),
 		cmocka_unit_test(test_create_errors),
+		cmocka_unit_test(test_shared_key),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_equal_work),

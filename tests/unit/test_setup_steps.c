@@ -15,7 +15,7 @@
 
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 static char dir[] = "/tmp/kx_steps_XXXXXX";
-static char path[3][64];
+static char path[6][64];
 
 static int begin(void **state)
 {
@@ -25,7 +25,7 @@ static int begin(void **state)
 	(void)state;
 	if (mkdtemp(dir) == NULL)
 		return -1;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < (int)KX_DIM(path); i++) {
 		kx_text_init(&why, said, sizeof(said));
 		snprintf(path[i], sizeof(path[i]), "%s/%d.key", dir, i);
 		if (kx_key_create(path[i], &why) != 0)
@@ -37,7 +37,7 @@ static int begin(void **state)
 static int end(void **state)
 {
 	(void)state;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < (int)KX_DIM(path); i++)
 		unlink(path[i]);
 	return rmdir(dir);
 }
@@ -143,8 +143,8 @@ static void test_refusals_take_the_same(void **state)
 		"[principal %s]\nkey_file = %s\nproduce = a\n[principal %s]\nkey_file = %s\nnext_key_file = "
 		"%s\n"
 		"[principal %s]\nkey_file = %s\n[principal %s]\nkey_file = %s\nnext_key_file = %s\n",
-		names[0][0], path[0], names[0][1], path[1], path[2], names[1][0], path[0], names[1][1],
-		path[1], path[2]);
+		names[0][0], path[0], names[0][1], path[1], path[2], names[1][0], path[3], names[1][1],
+		path[4], path[5]);
 	r = rig_new(ini, 0, 1);
 	for (size_t i = 0; i < 2 * 2 * KX_DIM(names[0]); i++) {
 		size_t one = i % KX_DIM(names[0]), length = i / KX_DIM(names[0]) % 2;
