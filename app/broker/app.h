@@ -12,8 +12,9 @@
 #include "kx_numa.h"
 #include "kx_telemetry.h"
 
-#define APP_EXIT_USAGE 2 /**< could not start */
-#define APP_VERSION    KX_APP_VERSION
+#define APP_EXIT_OUTPUT 1 /**< --check, --help, --version: nobody got the answer */
+#define APP_EXIT_USAGE	2 /**< could not start */
+#define APP_VERSION	KX_APP_VERSION
 
 /** Command line behind `--`. */
 struct app_options {
@@ -152,6 +153,12 @@ int app_audit_create(struct app *app);
 /** Once a tick of the control lcore: print what came, within [auth] audit_per_s. */
 void app_audit_tick(struct app *app);
 void app_audit_free(struct app *app);
+
+/* print.c: lines on standard output while the broker serves. */
+/** Add to the line; with its newline it is printed. @return false: nobody reads, the line was left out */
+bool app_print(const char *fmt, ...) KX_PRINTF(1, 2);
+/** For room in a pipe a line waits no longer than this; after one that was left out, not at all. */
+void app_print_patience(int ms);
 
 /* report.c */
 void app_report_start(const struct app *app);

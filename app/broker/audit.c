@@ -40,7 +40,8 @@ static void claimed_name(const struct kx_audit_event *e, char out[KX_PRINCIPAL_N
 	out[n] = '\0';
 }
 
-static void print_event(const struct app *app, uint32_t lcore, const struct kx_audit_event *e)
+/* @return false: there was no room for it */
+static bool print_event(const struct app *app, uint32_t lcore, const struct kx_audit_event *e)
 {
 	char remote[KX_ADDR_TEXT_BYTES], name[KX_PRINCIPAL_NAME_MAX + 1], when[32], reason[256];
 	uint32_t principal = kx_broker_audit_principal(app->conf, e);
@@ -51,23 +52,23 @@ static void print_event(const struct app *app, uint32_t lcore, const struct kx_a
 	gmtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 	claimed_name(e, name);
-	printf("audit %s.%03uZ %s principal=%s%s remote=%s lcore=%u", when,
+	app_print("audit %s.%03uZ %s principal=%s%s remote=%s lcore=%u", when,
 		(unsigned int)(e->time_ns / 1000000 % 1000), kx_audit_name(e->what),
 		principal != KX_AUDIT_UNKNOWN ? app->conf->principals[principal].name : name,
 		principal == KX_AUDIT_UNKNOWN ? " (unknown)" : "", kx_addr_format(&e->remote, remote),
 		app->lcores[lcore].lcore);
 	if (e->conn_id != 0)
-		printf(" conn=%016" PRIx64 " producer=%" PRIu64 "/%u", e->conn_id, e->producer_id,
+		app_print(" conn=%016" PRIx64 " producer=%" PRIu64 "/%u", e->conn_id, e->producer_id,
 			e->producer_epoch);
 	if (e->what == KX_AUDIT_ACCEPTED && e->principal != 0)
-		printf(" key=%s", e->key_index == 0 ? "current" : "next");
+		app_print(" key=%s", e->key_index == 0 ? "current" : "next");
 	if (e->topic < app->conf->topic_count)
-		printf(" topic=%s", app->conf->topics[e->topic].name);
+		app_print(" topic=%s", app->conf->topics[e->topic].name);
 	kx_text_init(&why, reason, sizeof(reason));
 	kx_broker_audit_reason(app->conf, e, &why);
 	if (why.len != 0)
-		printf(" reason=\"%s\"", reason);
-	putchar('\n');
+		app_print(" reason=\"%s\"", reason);
+	return app_print("\n");
 }
 
 /* Lines of this second that were not printed yet. */
@@ -84,7 +85,8 @@ static uint64_t *lines_left(const struct app *app)
 
 void app_audit_tick(struct app *app)
 {
-	uint64_t *left = lines_left(app), suppressed = 0;
+	static uint64_t suppressed; /* and not told yet */
+	uint64_t *left = lines_left(app);
 
 	for (uint32_t i = 0; i < app->lcore_count; i++) {
 		struct kx_audit_event e;
@@ -96,11 +98,13 @@ void app_audit_tick(struct app *app)
 				continue;
 			}
 			--*left;
-			print_event(app, i, &e);
+			if (!print_event(app, i, &e))
+				suppressed++;
 		}
 		suppressed += kx_audit_lost(app->audit[i]);
 	}
-	if (suppressed != 0 && app->conf->auth.audit_per_s != 0)
-		printf("audit: %" PRIu64 " more events, not printed ([auth] audit_per_s = %u)\n", suppressed,
-			app->conf->auth.audit_per_s);
+	if (suppressed != 0 && app->conf->auth.audit_per_s != 0 &&
+		app_print("audit: %" PRIu64 " more events, not printed ([auth] audit_per_s = %u)\n",
+			suppressed, app->conf->auth.audit_per_s))
+		suppressed = 0;
 }

@@ -50,7 +50,7 @@ static void look_at_links(struct app *app, bool *up)
 		if (kx_ethdev_link(&app->ports[p].dev, &link) != 0 || link.up == up[p])
 			continue;
 		up[p] = link.up;
-		printf("port %s: link %s%s\n", app->ports[p].conf->name, link.up ? "up" : "down",
+		app_print("port %s: link %s%s\n", app->ports[p].conf->name, link.up ? "up" : "down",
 			!link.up && app->ports[p].dev.zero_copy ? "; a zero-copy memif client does not join "
 								  "a new peer, start the broker again"
 								: "");
@@ -65,8 +65,8 @@ static void look_at_pools(struct app *app, bool *warned)
 		if (warned[i] || low >= app->lcores[i].pool_mbufs / 32)
 			continue;
 		warned[i] = true;
-		printf("warning: packet pool of lcore %u went down to %llu of %u buffers; raise [memory] "
-		       "spare_mbufs\n",
+		app_print("warning: packet pool of lcore %u went down to %llu of %u buffers; raise [memory] "
+			  "spare_mbufs\n",
 			app->lcores[i].lcore, (unsigned long long)low, app->lcores[i].pool_mbufs);
 	}
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* kaelix: start-up in order, unwinding in reverse. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "app.h"
+
+#define STDOUT_WAIT_MS 1000 /* while starting and stopping, for a reader that is slow */
 
 int app_fail(struct app *app, const char *fmt, ...)
 {
@@ -26,6 +30,7 @@ static int serve(struct app *app)
 	uint64_t leaked;
 	int err;
 
+	app_print_patience(STDOUT_WAIT_MS);
 	err = app_audit_load(app);
 	if (err == 0)
 		err = app_control_prepare(app);
@@ -47,8 +52,10 @@ static int serve(struct app *app)
 		err = app_lcores_launch(app);
 	if (err == 0) {
 		app_report_start(app);
+		app_print_patience(0);
 		app_control_loop(app);
-		puts("stopping");
+		app_print_patience(STDOUT_WAIT_MS);
+		app_print("stopping\n");
 	}
 	app_lcores_stop(app);
 	if (err == 0)
@@ -57,7 +64,7 @@ static int serve(struct app *app)
 	app_lcores_free(app);
 	leaked = app_memory_release(app);
 	if (err == 0)
-		printf("leaked mbufs: %" PRIu64 "\n", leaked);
+		app_print("leaked mbufs: %" PRIu64 "\n", leaked);
 	app_eal_stop(app);
 	app_control_close(app);
 	kx_auth_principals_destroy(app->principals);
@@ -67,6 +74,7 @@ static int serve(struct app *app)
 int main(int argc, char **argv)
 {
 	static struct app app;
+	bool no_output = fcntl(STDOUT_FILENO, F_GETFD) < 0, answers;
 	int rc = 0;
 
 	if (kx_stdio_open() != 0)
@@ -85,6 +93,11 @@ int main(int argc, char **argv)
 	else
 		rc = app.opt.check ? app_config_check(&app) : serve(&app);
 	kx_conf_free(app.conf);
+	answers = app.opt.help || app.opt.version || app.opt.check;
+	if (rc == 0 && answers && (no_output || fflush(stdout) != 0 || ferror(stdout) != 0)) {
+		app_fail(&app, "standard output: %s", no_output ? "it is closed" : "it cannot be written");
+		rc = APP_EXIT_OUTPUT;
+	}
 	if (app.why.len != 0)
 		fprintf(stderr, "kaelix: %s\n", app.why_text);
 	return rc;

@@ -235,7 +235,7 @@ int app_ports_start(struct app *app)
 		if (start_port(app, &app->ports[p]) != 0)
 			return -1;
 		if (app->ports[p].waits)
-			printf("port %s: nobody listens on its socket yet; it is tried again\n",
+			app_print("port %s: nobody listens on its socket yet; it is tried again\n",
 				app->ports[p].conf->name);
 	}
 	return 0;

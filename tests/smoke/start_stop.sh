@@ -54,6 +54,29 @@ ini auto auto
 broker_start --no-huge --vdev net_ring0
 broker_stop TERM
 
+# Its standard output is a pipe that is full, and nobody reads it: it starts, serves and stops all the same.
+mkfifo "$KX_TMP/unread"
+exec 7<>"$KX_TMP/unread"
+python3 - 7 <<'PY'
+import fcntl, os, sys
+
+fd = int(sys.argv[1])
+fcntl.fcntl(fd, 1031, 4096)  # F_SETPIPE_SZ
+os.set_blocking(fd, False)
+try:
+    while True:
+        os.write(fd, b"x")
+except BlockingIOError:
+    pass
+os.set_blocking(fd, True)
+PY
+ini unread 1
+run_bg unread "$BASH" -c 'exec "$@" >&7' unread "$KX_BROKER" --no-huge --vdev net_ring0 -- --config "$BROKER_INI"
+wait_for "telemetry '$BROKER_PREFIX' /kaelix/info" 60
+stop_bg "$BG_PID" TERM 20
+assert_eq 0 "$BG_RC" "exit code of a broker whose output nobody reads"
+exec 7>&-
+
 if have_hugepages 128; then
   ini huge 1
   broker_start --vdev net_ring0
@@ -66,3 +89,12 @@ fi
 out=$("$KX_BROKER" --config "$BROKER_INI" --check) || fail "--check says: $out"
 grep -q 'not checked here' <<<"$out" || fail "--check does not say what it leaves out"
 [ ! -e "/var/run/dpdk/$BROKER_PREFIX" ] || fail "--check left files"
+
+for option in --help --version --check; do
+  for how in '>&-' '>/dev/full'; do
+    rc=0
+    bash -c '"$@" '"$how" check "$KX_BROKER" --config "$BROKER_INI" "$option" 2>"$KX_TMP/err" || rc=$?
+    assert_eq 1 "$rc" "exit code of $option $how"
+    grep -q 'standard output' "$KX_TMP/err" || fail "$option $how: $(cat "$KX_TMP/err")"
+  done
+done
