@@ -152,14 +152,22 @@ wait "$zombie"
 want 1 "the process that was taken over"
 exec 8>&-
 grep -q "another client has taken this producer id over" "$dir/old" || fail "fenced: $(cat "$dir/old")"
+produce_as idle "$id"
+echo after | $cli produce -t four -p 1 --producer-id "$id" 2>"$dir/err"
+want 0 "take-over of a process that waits for input"
+wait "$zombie" # its input is open, and nothing comes
+want 1 "the process that waited for input"
+exec 8>&-
+grep -q "another client has taken this producer id over ($id); stopped" "$dir/idle" || fail "idle: $(cat "$dir/idle")"
+if grep -q "connect" "$dir/idle"; then fail "it connects again: $(cat "$dir/idle")"; fi
 produce_as killed "$id"
 kill -9 "$zombie"
 wait "$zombie" 2>/dev/null
 exec 8>&-
 echo again | $cli produce -t four -p 1 --producer-id "$id" 2>"$dir/err"
 want 0 "take-over of a process that was killed"
-grep -q "producer $id, epoch 4" "$dir/err" || fail "take-over after a kill: $(cat "$dir/err")"
-same "after again" "$($cli consume -t four -p 1 --idle-exit 300 | grep -v '^[abct]:' | grep -x 'before\|after\|late\|again' | grep -v before | paste -sd' ' -)" \
+grep -q "producer $id, epoch 6" "$dir/err" || fail "take-over after a kill: $(cat "$dir/err")"
+same "after after again" "$($cli consume -t four -p 1 --idle-exit 300 | grep -v '^[abct]:' | grep -x 'before\|after\|late\|again' | grep -v before | paste -sd' ' -)" \
   "what is stored after the take-over"
 $cli produce -t four --producer-id x 2>/dev/null
 want 2 "a bad producer id"
@@ -205,6 +213,10 @@ refused "now, or an offset" consume -t lines --from yesterday
 refused "broker port 99999: a whole number" topics -b 10.77.0.1:99999
 [ "$(wc -l <"$dir/err")" = 1 ] || fail "a second line about the port: $(cat "$dir/err")"
 
+refused "principal desk needs --key-file" topics --principal desk
+refused "principal 'a b': 1 to 63 letters, digits" topics --principal 'a b'
+refused "principal '': 1 to 63 letters, digits" topics --principal ''
+
 # Wrong use and no broker.
 $cli 2>/dev/null
 want 2 "no command"
@@ -236,11 +248,21 @@ same 3 "$($cli ping -c 1 | grep -c 'p99 - us$')" "p99 of one ping as text"
 # Started without standard descriptors: the socket is not read as standard input.
 before=$($cli topics -t four --json | python3 -c 'import json, sys; print([p["next_offset"] for p in json.load(sys.stdin)])')
 # shellcheck disable=SC2086 # words
-timeout 20 $cli produce -t four <&-
-want 0 "produce without a standard input"
+timeout 20 $cli produce -t four <&- 2>"$dir/err"
+want 1 "produce without a standard input"
+grep -q "standard input is closed" "$dir/err" || fail "a closed standard input: $(cat "$dir/err")"
 # shellcheck disable=SC2086 # words
 timeout 20 $cli produce -t four <&- >&- 2>&-
-want 0 "produce without any standard descriptor"
+want 1 "produce without any standard descriptor"
+for args in topics "ping -c 1" "consume -t lines --count 1" --help --version; do
+  # shellcheck disable=SC2086 # words
+  timeout 20 $cli $args >&- 2>"$dir/err"
+  want 1 "$args without a standard output"
+  grep -q "standard output" "$dir/err" || fail "$args without a standard output: $(cat "$dir/err")"
+done
+$cli --help >/dev/full 2>"$dir/err"
+want 1 "--help to a full device"
+grep -q "standard output: No space left" "$dir/err" || fail "--help to a full device: $(cat "$dir/err")"
 same "$before" "$($cli topics -t four --json | python3 -c 'import json, sys; print([p["next_offset"] for p in json.load(sys.stdin)])')" \
   "what was sent without a standard input"
 

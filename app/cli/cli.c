@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* kaelix-cli: produce, consume, topics, ping over plain UDP sockets, and keygen. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +30,18 @@ void cli_fail(struct cli *cli, enum exit_code code)
 static const char *why(const struct kx_event *e)
 {
 	return e->code != 0 ? kx_code_text(e->code) : kx_result_text(e->result);
+}
+
+/* Why a session ended. A consumer has stored nothing: of its session the broker knows nothing any more. */
+static const char *why_ended(const struct cli *cli, const struct kx_event *e)
+{
+	bool forgotten = e->result == KX_UNKNOWN_FATE || e->code == KX_CODE_UNKNOWN_FATE;
+
+	if (e->result == KX_STOPPING)
+		return kx_code_text(KX_CODE_STOPPING);
+	if (forgotten && strcmp(cli->opts->command, "produce") != 0)
+		return "the broker has ended it, as one that was idle too long, or knows it no more";
+	return why(e);
 }
 
 /* For --producer-id of the next run. */
@@ -74,15 +88,27 @@ static void disconnected(struct cli *cli, const struct kx_event *e)
 	if (cli->exit_code != EXIT_RUNNING)
 		return;
 	if (!outlasts(cli)) {
-		cli_error("session with %s ended: %s", o->broker_text, why(e));
+		cli_error("session with %s ended: %s", o->broker_text, why_ended(cli, e));
 		cli_fail(cli, EXIT_FAILED);
 		return;
 	}
 	cli_error("session with %s ended: %s; connecting again, for %.10g s at most", o->broker_text,
-		e->result == KX_STOPPING ? kx_code_text(KX_CODE_STOPPING) : why(e), (double)o->gone_ns / 1e9);
+		why_ended(cli, e), (double)o->gone_ns / 1e9);
 	cli->give_up_ns = kx_clock_mono_ns() + o->gone_ns;
 	if (strcmp(o->command, "consume") == 0)
 		cli->ready = false; /* silence is no idleness now */
+}
+
+static void cannot_connect(struct cli *cli, const char *text, uint32_t code)
+{
+	const struct cli_options *o = cli->opts;
+
+	if (o->producer_id != 0 && code == KX_CODE_DENIED)
+		cli_error("cannot connect to %s: %s: --producer-id %llu may be another principal's",
+			o->broker_text, text, (unsigned long long)o->producer_id);
+	else
+		cli_error("cannot connect to %s: %s", o->broker_text, text);
+	cli_fail(cli, EXIT_CONNECT);
 }
 
 static void connect_failed(struct cli *cli, const struct kx_event *e)
@@ -100,14 +126,23 @@ static void connect_failed(struct cli *cli, const struct kx_event *e)
 		cli->give_up_ns = kx_clock_mono_ns() + o->timeout_ns;
 		return;
 	}
-	cli_error("cannot connect to %s: %s", o->broker_text, why(e));
-	cli_fail(cli, EXIT_CONNECT);
+	cannot_connect(cli, why(e), e->code);
 }
 
 void cli_check_gone(struct cli *cli, uint64_t now_ns)
 {
+	struct kx_client_info info;
+
 	if (now_ns < cli->give_up_ns || cli->exit_code != EXIT_RUNNING)
 		return;
+	kx_client_info(cli->c.client, &info);
+	if (info.refused != KX_OK && info.refused != KX_STOPPING) { /* it is there, and says no */
+		cannot_connect(cli,
+			info.refused_code != 0 ? kx_code_text(info.refused_code)
+					       : kx_result_text((enum kx_result)info.refused),
+			info.refused_code);
+		return;
+	}
 	cli_error("%s has not come back; given up", cli->opts->broker_text);
 	cli_fail(cli, EXIT_CONNECT);
 }
@@ -133,6 +168,19 @@ static void lost(struct cli *cli, const struct kx_event *e)
 	cli->lost += e->count;
 }
 
+/* Its producer id is another's: what it would send under a new one could come twice, or in another order. */
+static void fenced(struct cli *cli)
+{
+	struct kx_client_info info;
+
+	if (strcmp(cli->opts->command, "produce") != 0)
+		return;
+	kx_client_info(cli->c.client, &info);
+	cli_error("another client has taken this producer id over (%llu); stopped",
+		(unsigned long long)info.producer_id);
+	cli_fail(cli, EXIT_FAILED);
+}
+
 static void on_event(void *user, const struct kx_event *e)
 {
 	struct cli *cli = user;
@@ -147,6 +195,9 @@ static void on_event(void *user, const struct kx_event *e)
 		break;
 	case KX_EVENT_DISCONNECTED:
 		disconnected(cli, e);
+		break;
+	case KX_EVENT_FENCED:
+		fenced(cli);
 		break;
 	case KX_EVENT_LOST:
 		lost(cli, e);
@@ -249,14 +300,44 @@ static int keygen(const char *file)
 	return EXIT_FAILED;
 }
 
+/* --help, --version: was it written? */
+static int said(bool no_output)
+{
+	int err = no_output ? EBADF : 0;
+
+	errno = 0;
+	if (err == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0))
+		err = errno != 0 ? errno : EIO;
+	if (err == 0)
+		return EXIT_OK;
+	cli_error("standard output: %s", kx_strerror(-err));
+	return EXIT_FAILED;
+}
+
+/* What the command reads or writes is not there: /dev/null in its place would pass for success. */
+static bool closed(const struct cli_options *o, bool no_input, bool no_output)
+{
+	bool produce = strcmp(o->command, "produce") == 0;
+
+	if (o->file != NULL || !(produce ? no_input : no_output))
+		return false;
+	cli_error("standard %s is closed", produce ? "input" : "output");
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
 	struct cli_options o;
+	bool no_input = fcntl(STDIN_FILENO, F_GETFD) < 0, no_output = fcntl(STDOUT_FILENO, F_GETFD) < 0;
 	int code = kx_stdio_open() != 0 ? EXIT_FAILED : cli_parse(argc, argv, &o);
 
+	if (code == EXIT_OK)
+		return said(no_output);
 	if (code != EXIT_RUNNING)
 		return code;
+	if (closed(&o, no_input, no_output))
+		return EXIT_FAILED;
 	if (o.file != NULL)
 		return keygen(o.file);
 	sigaction(SIGINT, &action, NULL);

@@ -84,9 +84,10 @@ static const char usage[] =
 	"\n"
 	"Exit codes: 0 done (produce: every message is committed), 1 failed in operation (produce: says how "
 	"many were\n"
-	"confirmed and how many not), 2 wrong usage, 3 cannot connect, or the broker did not come back in "
-	"time,\n"
-	"4 consume: --idle-exit came before --count messages.\n";
+	"confirmed and how many not), 2 wrong usage, 3 no session: the broker refuses this client or its "
+	"key, "
+	"is not there,\n"
+	"or did not come back in time, 4 consume: --idle-exit came before --count messages.\n";
 
 enum {
 	OPT_TIMEOUT = 256,
@@ -275,6 +276,18 @@ static bool key_file(const char *path, struct kx_key *key)
 	return false;
 }
 
+/* As the ini has them. */
+static bool principal_ok(const char *name)
+{
+	size_t bytes = strlen(name);
+
+	if (bytes > 0 && bytes <= KX_PRINCIPAL_NAME_MAX && strspn(name, KX_PRINCIPAL_NAME_CHARS) == bytes)
+		return true;
+	cli_error("--principal '%s': 1 to %d letters, digits, '.', '_' or '-' are needed", name,
+		KX_PRINCIPAL_NAME_MAX);
+	return false;
+}
+
 static bool option(struct cli_options *o, int c, const char *arg)
 {
 	uint64_t n;
@@ -294,12 +307,8 @@ static bool option(struct cli_options *o, int c, const char *arg)
 		cli_error("--frames %s: plain, mac or aead is needed", arg);
 		return false;
 	case OPT_PRINCIPAL:
-		if (arg[0] == '\0' || strlen(arg) > KX_PRINCIPAL_NAME_MAX) {
-			cli_error("--principal: 1 to %d bytes are needed", KX_PRINCIPAL_NAME_MAX);
-			return false;
-		}
 		o->principal = arg;
-		return true;
+		return principal_ok(arg);
 	case OPT_KEY_FILE:
 		return key_file(arg, &o->principal_key);
 	case 't':
@@ -393,6 +402,10 @@ static bool command_ok(struct cli_options *o)
 
 	if (o->principal_key.len != 0 && o->principal == NULL) {
 		cli_error("--key-file needs --principal, whose key it is");
+		return false;
+	}
+	if (o->principal != NULL && strcmp(o->principal, "anonymous") != 0 && o->principal_key.len == 0) {
+		cli_error("--principal %s needs --key-file with its key", o->principal);
 		return false;
 	}
 	if (o->frames != KX_PROTECT_PLAIN && o->principal_key.len == 0) {

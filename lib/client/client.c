@@ -165,6 +165,8 @@ void kx_client_info(const struct kx_client *c, struct kx_client_info *out)
 {
 	*out = c->info;
 	out->connected = c->connected;
+	out->refused = (uint32_t)c->unproven;
+	out->refused_code = c->unproven_code;
 }
 
 void kx_client_stats(const struct kx_client *c, struct kx_client_stats *out)

@@ -257,6 +257,9 @@ struct kx_event {
 /** Name of an event type ("CONNECTED"); "?" when unknown. Thread: any. */
 const char *kx_event_name(enum kx_event_type type);
 
+/** What a broker's ini allows in the name of a principal. */
+#define KX_PRINCIPAL_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 struct kx_client_opts {
 	struct kx_addr broker; /**< one of the broker's data lcores */
 	const char *principal; /**< name, at most 63 bytes; NULL: none. Copied */
@@ -319,6 +322,9 @@ struct kx_client_info {
 	uint16_t datagram_most_bytes; /**< that it can become */
 	bool taken_over; /**< producer_id is that of kx_client_opts; false when that was 0 or is not known any
 			    more */
+	uint32_t refused;      /**< enum kx_result, KX_OK for none: what answered set-ups since the last
+				  session without proof, and is therefore no event yet */
+	uint32_t refused_code; /**< enum kx_code beside it */
 };
 /** Thread: owner. */
 void kx_client_info(const struct kx_client *client, struct kx_client_info *out);

@@ -44,7 +44,7 @@ class kx_client_info(Structure):
                 ("config_generation", c_uint32), ("base_port", c_uint16), ("lcore_count", c_uint16),
                 ("first_lcore", c_uint16), ("datagram_bytes", c_uint16), ("idle_timeout_ms", c_uint32),
                 ("heartbeat_ms", c_uint32), ("durability", c_uint8), ("connected", c_bool), ("datagram_most_bytes", c_uint16),
-                ("taken_over", c_bool)]
+                ("taken_over", c_bool), ("refused", c_uint32), ("refused_code", c_uint32)]
 
 class kx_topic_info(Structure):
     _fields_ = [("name", c_char_p), ("partition_count", c_uint32), ("durability", c_uint8), ("overrun", c_uint8)]
