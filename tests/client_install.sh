@@ -21,6 +21,17 @@ DESTDIR=$dir/root meson install -C "$KX_BUILD" --no-rebuild >"$dir/install.txt" 
   tail -n 20 "$dir/install.txt"
   fail "meson install"
 }
+# What the installed documents link to, and the tools that they name, are installed.
+docs=$(find "$dir/root" -path '*/doc/kaelix' | head -n 1)
+if [ -n "$docs" ]; then
+  for file in "$docs"/*.md "$docs"/doc/*.md; do
+    while IFS= read -r link; do
+      [ -e "${file%/*}/$link" ] || fail "${file##*/}: links to $link, which is not installed"
+    done < <(grep -oE '\]\([^)#]+' "$file" | cut -c 3- | grep -v '^https\?:')
+  done
+  [ -x "$docs/tools/ledger.py" ] || fail "tools/ledger.py is not installed"
+  [ -f "$docs/tools/wireshark/kaelix.lua" ] || fail "kaelix.lua is not installed"
+fi
 pc=$(find "$dir/root" -name kaelix.pc | head -n 1)
 [ -n "$pc" ] || fail "no kaelix.pc was installed"
 libdir=$(dirname "$(dirname "$pc")")
