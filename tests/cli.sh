@@ -86,7 +86,13 @@ want 0 "one partition"
 $cli consume -t four -p 2 --idle-exit 300 -f json | tail -n 1 >"$dir/out"
 python3 -c 'import json, sys
 m = json.load(open(sys.argv[1]))
-assert (m["topic"], m["partition"], m["key"], m["value"]) == ("four", 2, "k\"1", "y"), m' "$dir/out" || fail "json"
+assert (m["topic"], m["partition"], m["key"], m["value"]) == ("four", 2, "k\"1", "y"), m
+assert set(m) == {"topic", "partition", "offset", "append_time_ns", "timestamp_ns", "key", "value"}, m' "$dir/out" || fail "json"
+# Bytes that are no UTF-8: still JSON, and the character of that number to who parses it, as the document says.
+printf '\377 \303\277\n' | $cli produce -t four -p 2
+want 0 "bytes that are no text"
+$cli consume -t four -p 2 --idle-exit 300 -f json | tail -n 1 >"$dir/out"
+grep -qF -e "\"value\":\"\\u00ff $(printf '\303\277')\"}" "$dir/out" || fail "bytes that are no text: $(cat "$dir/out")"
 printf 'no delimiter' | $cli produce -t four -K : 2>/dev/null
 want 1 "no delimiter in a line"
 
@@ -174,12 +180,17 @@ want 2 "a bad producer id"
 
 # Looking around.
 same "TOPIC lines four big" "$($cli topics | awk '{ print $1 }' | xargs)" "topics"
-$cli topics --json | python3 -c 'import json, sys; assert [t["partitions"] for t in json.load(sys.stdin)] == [1, 4, 1]' ||
-  fail "topics --json"
+$cli topics --json | python3 -c 'import json, sys
+got = json.load(sys.stdin)
+assert [t["partitions"] for t in got] == [1, 4, 1], got
+assert set(got[0]) == {"topic", "partitions", "durability", "overrun"}, got' || fail "topics --json"
 $cli topics -t four --json | python3 -c 'import json, sys
-assert sum(p["next_offset"] for p in json.load(sys.stdin)) >= 8' || fail "topics -t four --json"
+got = json.load(sys.stdin)
+assert set(got[0]) == {"partition", "lcore", "port", "first_offset", "committed_offset", "next_offset"}, got
+assert sum(p["next_offset"] for p in got) >= 8' || fail "topics -t four --json"
 $cli ping -c 20 --interval 0 --json | python3 -c 'import json, sys
 got = json.load(sys.stdin)
+assert set(got[0]) == {"lcore", "sent", "received", "min_ns", "mean_ns", "max_ns", "p99_ns"} and got[0]["p99_ns"] is None, got
 assert [p["lcore"] for p in got] == [0, 1, 2] and all(p["received"] == 20 for p in got), got' || fail "ping --json"
 same 3 "$($cli ping -c 3 | grep -c '3 of 3 answered, min .* avg .* max .* p99')" "ping"
 $cli topics >/dev/full 2>"$dir/err"
