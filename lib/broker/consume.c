@@ -124,14 +124,13 @@ static void repair_add(struct kx_broker *b, uint32_t index, struct kx_repair rep
 	sub_ready(b, index);
 }
 
+/* OFFSETS or BYTES, in order: lib/wire takes nothing else from a client. */
 static enum kx_drop nak_entry(struct kx_broker *b, struct session *s, const struct kx_nak_entry *e)
 {
 	uint32_t index = session_sub(b, s, e->handle);
 	const struct kx_sub *sub;
 	struct kx_repair r = {.offset = e->first};
 
-	if (e->kind == KX_NAK_PKTS)
-		return KX_DROP_NONE; /* nothing of ours is repaired by number */
 	if (index == KX_NONE)
 		return KX_DROP_SUB_UNKNOWN;
 	sub = &b->topics.subs[index];
@@ -140,8 +139,7 @@ static enum kx_drop nak_entry(struct kx_broker *b, struct session *s, const stru
 		r.from_byte = (uint32_t)e->last;
 		r.end_byte = (uint32_t)(e->last >> 32);
 		/* parts of the batch being sent are at the cursor itself */
-		if (e->first > sub->cursor.offset || (e->first == sub->cursor.offset && !sub->large_open) ||
-			r.from_byte >= r.end_byte)
+		if (e->first > sub->cursor.offset || (e->first == sub->cursor.offset && !sub->large_open))
 			return KX_DROP_CONSUMER_LIES;
 		/* what was not sent yet comes in its turn: were it a repair, the consumer would have the
 		 * batch before we have sent it, and its word for that would be no truth to us */
@@ -150,7 +148,7 @@ static enum kx_drop nak_entry(struct kx_broker *b, struct session *s, const stru
 		if (r.from_byte >= r.end_byte)
 			return KX_DROP_NONE;
 	} else {
-		if (e->last >= sub->cursor.offset || e->first > e->last)
+		if (e->last >= sub->cursor.offset)
 			return KX_DROP_CONSUMER_LIES;
 		r.end_offset = e->last + 1;
 	}

@@ -3,13 +3,6 @@
 
 #include "broker_pvt.h"
 
-/* KXP bytes both ends can take on this path. */
-static uint16_t session_datagram(const struct kx_path *path, uint16_t client_bytes)
-{
-	return client_bytes >= KX_HELLO_BYTES ? KX_MIN(path->datagram_bytes, client_bytes)
-					      : path->datagram_bytes;
-}
-
 /* `proof`: of who is refused, when it has proven itself. */
 static enum kx_drop refuse(struct kx_broker *b, const struct kx_path *path, const uint8_t *nonce,
 	enum kx_code code, const struct kx_auth_proof *proof, enum kx_drop drop)
@@ -192,7 +185,7 @@ static struct session *open_proven(struct kx_broker *b, const struct kx_frame *f
 		return NULL;
 	}
 	kx_count(&principal_counters(b, s->principal)->accepted, 1);
-	s->path.datagram_bytes = session_datagram(&s->path, auth->datagram_bytes);
+	s->path.datagram_bytes = KX_MIN(s->path.datagram_bytes, auth->datagram_bytes);
 	mtu_open(s);
 	return s;
 }

@@ -101,7 +101,6 @@ struct sim_coverage {
 	uint64_t broker_drop[KX_DROP_COUNT], client_drop[KX_DROP_COUNT];
 	uint64_t fault[SIM_FAULT_COUNT];
 	uint64_t event[32], result[32]; /* of the client library */
-	uint64_t blocked[8];
 	uint64_t reached[SIM_REACHED_COUNT];
 };
 /* Print the table; @return how many of what must occur did not */

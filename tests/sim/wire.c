@@ -144,7 +144,6 @@ static void receipt(struct sim *s, struct wconn *c, const struct kx_receipt *r, 
 			throttle_took(&s->clients[c->client], lcore, r->blocked);
 	}
 	quota_told(s, c->conn_id, r);
-	s->coverage.blocked[r->blocked & 7]++;
 }
 
 /* Everything below next_seq is stored, and next_offset is where it ends. */
