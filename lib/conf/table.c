@@ -35,7 +35,8 @@ static const struct kx_conf_key keys[] = {
 			"key, the wrong one, its `sessions` in use); its client, which has proven nothing, "
 			"is "
 			"told less. What is above is counted and the count is printed, so that a flood does "
-			"not fill the disk."},
+			"not fill the disk; so is "
+			"what finds no room in a pipe that nobody reads."},
 
 	/* [broker] */
 	{KX_CONF_S_BROKER, SPECIAL("name", KX_CONF_T_NAME, "kaelix"),
