@@ -21,7 +21,7 @@ refused() {
   grep -qF -e "$text" "$dir/err" || fail "$*: $(cat "$dir/err")"
 }
 
-for script in bench/*.sh tests/sim/mutants.sh tools/quickstart.sh tools/test.sh; do
+for script in bench/*.sh tests/sim/mutants.sh tests/sim/run.sh tools/quickstart.sh tools/test.sh; do
   timeout 20 bash "$script" --help >"$dir/out" 2>"$dir/err" </dev/null || fail "$script --help: exit $?"
   [ ! -s "$dir/err" ] || fail "$script --help: on standard error: $(cat "$dir/err")"
   # the comment at its head, from its third line on, and no line of the script
@@ -48,6 +48,13 @@ refused "--parts nic: a list of" bench/pairs.sh --json "$json" --parts nic
 refused "--pairs x: a whole number from 7" bench/wire_ratio.sh --json "$json" --pairs x
 refused "--sessions 0: a whole number from 1" bench/setup.sh --json "$json" --sessions 0
 refused "--jobs 0: a whole number from 1 to 256" tests/sim/mutants.sh --jobs 0
+refused "--seeds abc: a whole number from 1" tests/sim/run.sh --seeds abc
+refused "--seeds: needs a value" tests/sim/run.sh --seeds
+refused "--seeds: is needed" tests/sim/run.sh --seconds 5
+refused "--seeds: one --seed N or --seeds N is needed, not both" tests/sim/run.sh --seed 3 --seeds 3
+refused "--from: goes with --seeds N only" tests/sim/run.sh --seed 3 --from 2
+refused "--trace: goes with --seed N only" tests/sim/run.sh --seeds 3 --trace
+refused "--jobs 65: a whole number from 1 to 64" tests/sim/run.sh --seeds 3 --jobs 65
 refused "--seconds 0: a number above 0" tools/quickstart.sh --seconds 0
 # A result that is there stays until there is another.
 echo precious >"$dir/old.json"

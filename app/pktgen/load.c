@@ -45,6 +45,7 @@ static void on_event(void *arg, const struct kx_event *e)
 		return;
 	}
 	l->trouble_result = e->result;
+	l->trouble_code = e->code;
 }
 
 static void on_metadata(void *arg, enum kx_result result, const struct kx_metadata_info *info,
@@ -136,11 +137,18 @@ static enum kx_result open_producers(struct pg_load *l)
 	return r;
 }
 
+/* The broker's reason, where it gave one. */
+static const char *trouble_why(const struct pg_load *l)
+{
+	return l->trouble_code != 0 ? kx_code_text(l->trouble_code) : kx_result_name(l->trouble_result);
+}
+
 static bool trouble(struct pg_load *l, const char *what, enum kx_result r)
 {
 	if (l->trouble == NULL) {
 		l->trouble = what;
 		l->trouble_result = r;
+		l->trouble_code = 0;
 	}
 	return false;
 }
@@ -300,7 +308,7 @@ static void watch(struct pg_load *l, uint64_t now_ns)
 	char text[PG_WHY_BYTES];
 
 	if (l->trouble != NULL && run->result.complete) {
-		snprintf(text, sizeof(text), "%s (%s)", l->trouble, kx_result_name(l->trouble_result));
+		snprintf(text, sizeof(text), "%s (%s)", l->trouble, trouble_why(l));
 		pg_run_abort(run, now_ns, text);
 	}
 	if (pg_phase(run) != PG_DRAIN)
@@ -412,7 +420,9 @@ int pg_load_loop(void *arg)
 		rc = rc != 0 ? rc : -ECONNREFUSED;
 		snprintf(run->result.trouble, sizeof(run->result.trouble), "%s (%s: %s)",
 			l->trouble != NULL ? l->trouble : "stopped by a signal",
-			kx_result_name(l->trouble_result), kx_result_text(l->trouble_result));
+			kx_result_name(l->trouble_result),
+			l->trouble_code != 0 ? kx_code_text(l->trouble_code)
+					     : kx_result_text(l->trouble_result));
 	}
 	tear_down(l);
 	pg_run_done(run);

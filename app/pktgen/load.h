@@ -55,6 +55,7 @@ struct pg_load {
 	bool metadata_known;
 	const char *trouble; /**< static text; NULL: none */
 	enum kx_result trouble_result;
+	uint32_t trouble_code; /**< enum kx_code, where the broker said why; else 0 */
 };
 
 /** Everything that is due (or, without a schedule, fits) up to --turn-sends. */

@@ -263,8 +263,10 @@ static bool set_key_file(struct parse *p)
 
 static bool set_principal(struct parse *p)
 {
-	if (p->value[0] == '\0' || strlen(p->value) > KX_PRINCIPAL_NAME_MAX)
-		return bad(p, "1 to 63 bytes");
+	size_t bytes = strlen(p->value);
+
+	if (bytes == 0 || bytes > KX_PRINCIPAL_NAME_MAX || strspn(p->value, KX_PRINCIPAL_NAME_CHARS) != bytes)
+		return bad(p, "1 to 63 letters, digits, '.', '_' or '-'");
 	p->o->principal = p->value;
 	return true;
 }
@@ -463,6 +465,10 @@ static bool settle(struct parse *p)
 	memcpy(local.ip, o->local_ip, sizeof(local.ip));
 	if (o->key.len != 0 && o->principal == NULL) {
 		kx_text_add(p->error, "--key-file needs --principal, whose key it is");
+		return false;
+	}
+	if (o->principal != NULL && strcmp(o->principal, "anonymous") != 0 && o->key.len == 0) {
+		kx_text_add(p->error, "--principal %s needs --key-file with its key", o->principal);
 		return false;
 	}
 	if (o->frames != KX_PROTECT_PLAIN && o->key.len == 0) {

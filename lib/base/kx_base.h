@@ -337,6 +337,9 @@ const char *kx_strerror(int err);
 
 /* ---- key files ------------------------------------------------------------------------ */
 
+/** What a broker's ini allows in the name of a principal, whose key it is. */
+#define KX_PRINCIPAL_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 #define KX_KEY_BYTES_MIN 32
 #define KX_KEY_BYTES_MAX 64
 

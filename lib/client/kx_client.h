@@ -257,9 +257,6 @@ struct kx_event {
 /** Name of an event type ("CONNECTED"); "?" when unknown. Thread: any. */
 const char *kx_event_name(enum kx_event_type type);
 
-/** What a broker's ini allows in the name of a principal. */
-#define KX_PRINCIPAL_NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-
 struct kx_client_opts {
 	struct kx_addr broker; /**< one of the broker's data lcores */
 	const char *principal; /**< name, at most 63 bytes; NULL: none. Copied */

@@ -25,6 +25,10 @@ refused() {
 refused --frame-bytes 59
 refused --no-such-option 1
 refused --mode echo --rate 0
+refused --principal desk
+grep -q 'principal desk needs --key-file' "$KX_TMP/err"
+refused --principal 'a b'
+grep -q 'letters, digits' "$KX_TMP/err"
 grep -q -- --frame-bytes <<<"$("$KX_PKTGEN" -- --help)"
 
 value() {
