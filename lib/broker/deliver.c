@@ -286,6 +286,30 @@ static void repaired(
 	pace_lost(s, sub, offset, end_offset);
 }
 
+/* The next part of a large batch that it asked for. */
+static enum step repair_part(struct kx_broker *b, struct session *s, struct kx_sub *sub,
+	struct kx_partition *p, struct kx_log_cursor *cursor, const struct kx_log_slice *slice)
+{
+	struct kx_repair *r = &sub->repairs[sub->repair_head];
+	uint32_t to = r->end_byte == 0 ? slice->large_bytes : KX_MIN(r->end_byte, slice->large_bytes);
+	uint32_t end;
+
+	if (kx_unlikely(r->from_byte >= slice->large_bytes)) { /* a NAK can name any byte */
+		repair_next(sub);
+		return STEP_SENT;
+	}
+	end = send_part(b, s, sub, p, cursor, slice->large_bytes, r->from_byte);
+	if (end == 0)
+		return STEP_LATER;
+	repaired(b, s, sub, r->offset, r->offset);
+	r->from_byte = end;
+	if (end >= to) {
+		r->from_byte = r->end_byte = 0;
+		r->offset = slice->next_offset;
+	}
+	return STEP_SENT;
+}
+
 /* One frame of what the consumer asked for again. */
 static enum step deliver_repair(
 	struct kx_broker *b, struct session *s, struct kx_sub *sub, struct kx_partition *p)
@@ -311,25 +335,8 @@ static enum step deliver_repair(
 		repair_next(sub);
 		return STEP_SENT;
 	}
-	if (slice.large_bytes != 0) {
-		uint32_t to = r->end_byte == 0 ? slice.large_bytes : KX_MIN(r->end_byte, slice.large_bytes);
-		uint32_t end;
-
-		if (kx_unlikely(r->from_byte >= slice.large_bytes)) { /* a NAK can name any byte */
-			repair_next(sub);
-			return STEP_SENT;
-		}
-		end = send_part(b, s, sub, p, &cursor, slice.large_bytes, r->from_byte);
-		if (end == 0)
-			return STEP_LATER;
-		repaired(b, s, sub, r->offset, r->offset);
-		r->from_byte = end;
-		if (end >= to) {
-			r->from_byte = r->end_byte = 0;
-			r->offset = slice.next_offset;
-		}
-		return STEP_SENT;
-	}
+	if (slice.large_bytes != 0)
+		return repair_part(b, s, sub, p, &cursor, &slice);
 	slice_until(&slice, r->end_offset);
 	if (slice.bytes == 0) {
 		repair_next(sub);
