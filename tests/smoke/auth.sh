@@ -120,7 +120,10 @@ audit '^audit .* accepted principal=desk .* key=current'
 printf 'one\ntwo\n' | as desk desk produce -t orders
 assert_eq $'one\ntwo' "$(as desk desk consume -t orders --count 2 --idle-exit 5000)" "lines of orders"
 echo three | as feed feed produce -t fills
-echo four | as feed feed produce -t vault
+echo four | as feed feed produce -t vault --producer-id 0 2>"$KX_TMP/feed.err"
+feed_id=$(sed -n 's/.*producer \([0-9]*\), epoch 1$/\1/p' "$KX_TMP/feed.err")
+refused "not permitted to this principal: --producer-id $feed_id may be another principal's" 3 \
+  as desk desk produce -t orders --producer-id "$feed_id"
 assert_eq three "$(as desk desk consume -t fills --count 1 --idle-exit 5000)" "line of fills"
 assert_eq four "$(as feed feed consume -t vault --count 1 --idle-exit 5000 --frames aead)" "line of vault"
 refused 'not permitted' 1 bash -c "$(declare -f as in_ns ns); $(declare -p KX_ID KX_TMP KX_CLI)
@@ -159,3 +162,16 @@ exec 8>&-
 as desk desk2 ping --count 1
 refused 'principal' 3 as desk desk ping
 broker_stop
+
+# Refusals to a broker whose output nobody reads: it stops all the same.
+mkfifo "$KX_TMP/unread"
+exec 7<>"$KX_TMP/unread"
+python3 -c 'import fcntl; fcntl.fcntl(7, 1031, 4096)' # F_SETPIPE_SZ
+# shellcheck disable=SC2016 # for the shell inside
+run_bg unread "$BASH" -c 'exec "$@" >&7' unread "$KX_BROKER" --no-huge --lcores '0@0,1@1' --vdev "net_af_packet0,iface=$VETH" \
+  -- --config "$BROKER_INI" --log-file "$KX_TMP/eal.log"
+wait_for "telemetry '$BROKER_PREFIX' /kaelix/info" 60
+refused 'principal' 3 as desk desk ping
+stop_bg "$BG_PID" TERM 20
+assert_eq 0 "$BG_RC" "exit code of a broker whose output nobody reads"
+exec 7>&-
