@@ -358,8 +358,10 @@ static void look_for_stalls(struct channel *ch, uint64_t now_ns)
 			if (part->ch != ch || part->head == NONE || p->slots[part->head].state != SLOT_SENT)
 				continue;
 			any = true;
-			if (ch->vain > 0 && ch->retx_count > 0)
-				continue; /* it is known what becomes of it: nothing for now */
+			/* it is known what becomes of it: nothing for now. A place in memory, though, may
+			 * have been taken from just this one, and what has it waits for it */
+			if (ch->vain > 0 && ch->retx_count > 0 && ch->blocked != KX_BLOCKED_MEMORY)
+				continue;
 			/* what is on its way may bring it, but not for ever: parts of a later message that
 			 * the broker has no place for before this batch would be sent again and again */
 			if ((ch->tx.waiting == 0 && ch->retx_count == 0) ||
