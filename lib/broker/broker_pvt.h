@@ -208,6 +208,7 @@ struct kx_broker {
 	uint32_t *wake_parts, wake_head, wake_count; /* a ring: those with subscriptions to wake */
 	struct reassembly *reassemblies;
 	uint32_t reassembly_total, reassembly_used, verifying, verify_cursor, stale_cursor;
+	uint32_t gap_cursor; /* of producer states */
 	uint64_t *reassembly_bits;
 	uint32_t *reassembly_extents;
 	uint64_t now_ns;
@@ -373,6 +374,10 @@ void produce_drain(
 	struct kx_broker *b, struct session *s, struct kx_partition *p, struct kx_producer_state *st);
 /* Go on with those that could not be stored at once. */
 unsigned int produce_drain_poll(struct kx_broker *b);
+/* One more batch of the session waits for the one in front of it. */
+void produce_held(struct kx_broker *b, struct session *s, struct kx_producer_state *st);
+/* Some of what has waited too long is given back. */
+void produce_tick(struct kx_broker *b);
 /* The session has ended: what its producers sent ahead of a gap will never be stored. One held batch, or one
  * producer state that has none. */
 void produce_abandon_one(struct kx_broker *b, struct session *s);

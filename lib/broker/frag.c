@@ -559,7 +559,7 @@ static void verified(struct kx_broker *b, uint32_t index)
 	if (records > 1 && b->topic_quotas != NULL) /* what begin() could not know */
 		quota_more_messages(b, s, p, records - 1u);
 	if (!direct) {
-		s->held++;
+		produce_held(b, s, st);
 		r->state = RE_READY;
 		b->verifying--;
 	}

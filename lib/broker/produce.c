@@ -7,7 +7,9 @@
 #define DRAINS_PER_POLL	 16 /* producer states with such batches looked at in a turn */
 #define DRAINS_PER_FRAME 64 /* held batches stored in one go; the rest follow with the next frame or turn */
 #define DROPS_PER_FRAME	 64 /* of those that another session held and that come again */
-#define AGAIN_LOOKED_AT	 64 /* producer states, for some to tell again */
+#define STATES_PER_TICK	 64 /* producer states looked at for a gap that nobody fills */
+#define GAP_STALE_NS	 (20 * KX_NS_PER_S) /* a client that means to fill it tries every 16 s at least */
+#define AGAIN_LOOKED_AT	 64		    /* producer states, for some to tell again */
 
 void partition_touched(struct kx_broker *b, struct kx_partition *p)
 {
@@ -286,6 +288,13 @@ static bool store_held(struct kx_broker *b, struct session *s, struct kx_partiti
 	return true;
 }
 
+void produce_held(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
+{
+	s->held++;
+	if (st->held_count == 1)
+		st->idle_ns = b->now_ns;
+}
+
 static void drain_later(struct kx_broker *b, struct kx_producer_state *st)
 {
 	if (st->drain_listed || st->held_head == KX_NONE ||
@@ -312,6 +321,7 @@ void produce_drain(
 		}
 		kx_held_free(&b->topics, kx_held_pop(&b->topics, st));
 		s->held--;
+		st->idle_ns = b->now_ns;
 	}
 	drain_later(b, st);
 }
@@ -359,6 +369,37 @@ void produce_abandon_one(struct kx_broker *b, struct session *s)
 		state_unlink(b, s, st);
 }
 
+/* Of what nobody has confirmed, and of what is sent again it is charged then. */
+static void give_back(struct kx_broker *b, struct session *s, struct kx_producer_state *st)
+{
+	for (int i = 0; i < DROPS_PER_FRAME && st->held_head != KX_NONE; i++) {
+		const struct kx_held *h = &b->topics.held[st->held_head];
+		uint32_t bytes = h->large != KX_NONE ? b->reassemblies[h->large].batch_bytes
+						     : kx_held_batch(&b->topics, st->held_head)->batch_bytes;
+
+		if (b->topic_quotas != NULL)
+			quota_refund(b, s, kx_topics_partition(&b->topics, st->partition), bytes);
+		credit_refund(s, bytes);
+		drop_held(b, s, st);
+	}
+}
+
+/* A producer that was closed leaves a gap for good: what waits behind it has places that its session needs.
+ */
+void produce_tick(struct kx_broker *b)
+{
+	for (int i = 0; i < STATES_PER_TICK; i++) {
+		struct kx_producer_state *st =
+			&b->topics.producers[b->gap_cursor++ % b->topics.producer_count];
+
+		if (st->producer_id == 0 || st->owner == KX_NONE || st->held_head == KX_NONE ||
+			b->now_ns - st->idle_ns < GAP_STALE_NS ||
+			b->topics.held[st->held_head].first_seq <= st->next_seq)
+			continue;
+		give_back(b, session_of(b, st->owner), st);
+	}
+}
+
 static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_partition *p,
 	struct kx_producer_state *st, const struct kx_batch_hdr *batch, bool alone)
 {
@@ -373,7 +414,7 @@ static enum kx_drop hold(struct kx_broker *b, struct session *s, struct kx_parti
 	}
 	if (rc != 0)
 		return KX_DROP_SEQ_WINDOW;
-	s->held++;
+	produce_held(b, s, st);
 	s->produced += alone;
 	credit_used(s, batch->batch_bytes);
 	quota_charge(b, s, p, batch->record_count, batch->batch_bytes);

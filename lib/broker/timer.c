@@ -149,5 +149,7 @@ unsigned int timer_poll(struct kx_broker *b)
 	b->next_tick_ns = b->now_ns + TICK_NS;
 	if (kx_unlikely(b->reassembly_used != 0))
 		frag_tick(b);
+	if (kx_unlikely(b->topics.held_used != 0))
+		produce_tick(b);
 	return tick(b);
 }

@@ -199,7 +199,8 @@ struct kx_producer_state {
 	uint64_t producer_id; /**< 0: free entry */
 	uint64_t next_seq;    /**< sequence of the next message */
 	uint64_t next_offset; /**< one beyond the last stored message */
-	uint64_t idle_ns;     /**< when it was made, or left by its owner */
+	uint64_t idle_ns; /**< when it was made, or left by its owner; while it holds batches: when the first
+			     began to wait, or the last left */
 	uint32_t producer_epoch;
 	uint32_t partition; /**< broker-wide id */
 	uint32_t held_tail;

@@ -17,6 +17,13 @@ static const char ini[] =
 	"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 4M\nmax_message_bytes = 64K\n"
 	"[topic big]\npartitions = 1\nlog_bytes = 1M\nmax_message_bytes = 64K\n";
 
+static const char ini_patient[] =
+	"[lcores]\ndata = 1\n"
+	"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+	"[sessions]\nidle_timeout_ms = 60000\n"
+	"[port net_memif0]\naddress = 10.0.0.254/24\n"
+	"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
+
 static uint64_t held(struct rig *r)
 {
 	struct kx_broker_memory m;
@@ -130,6 +137,42 @@ static void what_is_due_is_the_owners(void **state)
 	rig_free(r);
 }
 
+/* Its session lives on, but what came ahead of a gap waits for what never comes: it has its places back, and
+ * its bytes; if it does come again, it is charged again. */
+static void a_gap_that_nobody_fills(void **state)
+{
+	struct rig *r = rig_new(ini_patient, 0, 1);
+	struct rig_session s = rig_connect(r, 1, 5000);
+	struct kx_ping ping = {0};
+	struct kx_session_info before, after;
+	uint64_t kept;
+
+	(void)state;
+	assert_int_equal(rig_produce(&s, 0, 0, 0, 1, 0), KX_DROP_NONE);
+	assert_true(kx_broker_session_info(r->broker, 0, &before));
+	kept = reserved(r);
+	for (uint64_t seq = 5; seq < 105; seq++)
+		assert_int_equal(rig_produce(&s, 0, 0, seq, 1, 0), KX_DROP_NONE);
+	assert_int_equal(held(r), 100);
+	for (int i = 0; i < 19; i++) {
+		assert_int_equal(rig_send(&s, KX_PING, &ping, sizeof(ping)), KX_DROP_NONE);
+		rig_turn(r, KX_NS_PER_S);
+	}
+	assert_int_equal(held(r), 100);
+	for (int i = 0; i < 4000; i++) /* a tick looks at some of the producer states */
+		rig_turn(r, KX_NS_PER_S / 1000);
+	assert_int_equal(held(r), 0);
+	assert_true(kx_broker_session_info(r->broker, 0, &after));
+	assert_true(after.limit_bytes - after.used_bytes >= before.limit_bytes - before.used_bytes);
+	assert_true(reserved(r) >= kept);
+	fill_in(&s, 1, 2, 20);
+	rig_turn(r, 1000);
+	assert_int_equal(kx_broker_topics(r->broker)->partitions[0].log.next_offset, 20);
+	leave(&s);
+	assert_int_equal(reserved(r), 0);
+	rig_free(r);
+}
+
 /* A message of 4000 bytes in parts of 1024. */
 static uint32_t send_large(struct rig_session *s, uint64_t seq)
 {
@@ -207,6 +250,7 @@ int main(void)
 		cmocka_unit_test(what_the_newer_holds_leaves_with_it),
 		cmocka_unit_test(both_in_turn),
 		cmocka_unit_test(what_is_due_is_the_owners),
+		cmocka_unit_test(a_gap_that_nobody_fills),
 		cmocka_unit_test(bytes_beyond_the_batch),
 		cmocka_unit_test(the_message_in_turn_has_a_place),
 	};
