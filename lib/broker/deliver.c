@@ -373,12 +373,16 @@ enum step deliver_sub(struct kx_broker *b, uint32_t index, unsigned int budget, 
 	for (*sent = 0; *sent < budget; (*sent)++) {
 		if (b->ops->room(b->tx) == 0)
 			return STEP_LATER;
-		if (kx_unlikely(s->cc.on) && !pace_allows(b, s))
+		if (kx_unlikely(s->cc.on) && !pace_allows(b, s)) {
+			sub->behind = true;
 			return STEP_PACED;
-		if (kx_unlikely(sub->repair_count > 0) && repair_allowed(b, s))
+		}
+		if (kx_unlikely(sub->repair_count > 0) && repair_allowed(b, s)) {
+			sub->behind = true; /* what is new waits for what it asks for again */
 			step = deliver_repair(b, s, sub, p);
-		else
+		} else {
 			step = deliver_next(b, s, sub, p);
+		}
 		if (step != STEP_SENT)
 			return step;
 		kx_cc_sent(&s->cc);

@@ -259,7 +259,7 @@ struct kx_sub {
 	uint32_t ready_next, ready_prev;
 	uint32_t tail_next, tail_prev; /**< on the partition's list of those at its end */
 	bool at_tail;
-	bool behind;	 /**< by its own doing: residence is not measured */
+	bool behind;	 /**< by its own doing (credit, repairs, its path): residence is not measured */
 	bool ready;	 /**< in a queue of its session: may have something to send */
 	bool large_open; /**< part of the large batch at the cursor was sent */
 	uint8_t repair_head, repair_count;
