@@ -384,8 +384,8 @@ static void give_back(struct kx_broker *b, struct session *s, struct kx_producer
 	}
 }
 
-/* A producer that was closed leaves a gap for good: what waits behind it has places that its session needs.
- */
+/* A producer that was closed leaves a gap for good. When what waits behind it has all places that its session
+ * may have, that one gets no credit any more, and they are given back. */
 void produce_tick(struct kx_broker *b)
 {
 	for (int i = 0; i < STATES_PER_TICK; i++) {
@@ -393,7 +393,7 @@ void produce_tick(struct kx_broker *b)
 			&b->topics.producers[b->gap_cursor++ % b->topics.producer_count];
 
 		if (st->producer_id == 0 || st->owner == KX_NONE || st->held_head == KX_NONE ||
-			b->now_ns - st->idle_ns < GAP_STALE_NS ||
+			session_of(b, st->owner)->granted != 0 || b->now_ns - st->idle_ns < GAP_STALE_NS ||
 			b->topics.held[st->held_head].first_seq <= st->next_seq)
 			continue;
 		give_back(b, session_of(b, st->owner), st);

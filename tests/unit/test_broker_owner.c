@@ -19,7 +19,7 @@ static const char ini[] =
 
 static const char ini_patient[] =
 	"[lcores]\ndata = 1\n"
-	"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\n"
+	"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\nreorder_frames = 128\n"
 	"[sessions]\nidle_timeout_ms = 60000\n"
 	"[port net_memif0]\naddress = 10.0.0.254/24\n"
 	"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
@@ -137,8 +137,8 @@ static void what_is_due_is_the_owners(void **state)
 	rig_free(r);
 }
 
-/* Its session lives on, but what came ahead of a gap waits for what never comes: it has its places back, and
- * its bytes; if it does come again, it is charged again. */
+/* Its session lives on, but what came ahead of a gap waits for what never comes, in all places: it has them
+ * back, and its bytes; if it does come again, it is charged again. */
 static void a_gap_that_nobody_fills(void **state)
 {
 	struct rig *r = rig_new(ini_patient, 0, 1);
