@@ -7,7 +7,7 @@
 #define DRAINS_PER_POLL	 16 /* producer states with such batches looked at in a turn */
 #define DRAINS_PER_FRAME 64 /* held batches stored in one go; the rest follow with the next frame or turn */
 #define DROPS_PER_FRAME	 64 /* of those that another session held and that come again */
-#define STATES_PER_TICK	 64 /* producer states looked at for a gap that nobody fills */
+#define STATES_PER_TICK	 4  /* producer states looked at for a gap that nobody fills */
 #define GAP_STALE_NS	 (20 * KX_NS_PER_S) /* a client that means to fill it tries every 16 s at least */
 #define AGAIN_LOOKED_AT	 64		    /* producer states, for some to tell again */
 

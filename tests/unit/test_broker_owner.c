@@ -20,7 +20,7 @@ static const char ini[] =
 static const char ini_patient[] =
 	"[lcores]\ndata = 1\n"
 	"[memory]\nlog_bytes = 16M\nextent_bytes = 64K\nreorder_frames = 128\n"
-	"[sessions]\nidle_timeout_ms = 60000\n"
+	"[sessions]\nidle_timeout_ms = 60000\nmax_producers = 1024\n"
 	"[port net_memif0]\naddress = 10.0.0.254/24\n"
 	"[topic block]\npartitions = 1\noverrun = block\nlog_bytes = 4M\nmax_message_bytes = 64K\n";
 
@@ -137,8 +137,8 @@ static void what_is_due_is_the_owners(void **state)
 	rig_free(r);
 }
 
-/* Its session lives on, but what came ahead of a gap waits for what never comes, in all places: it has them
- * back, and its bytes; if it does come again, it is charged again. */
+/* Its session lives on, but what came ahead of a gap waits for what never comes, in all places: it gets some
+ * back, and the bytes; if it does come again, it is charged again. */
 static void a_gap_that_nobody_fills(void **state)
 {
 	struct rig *r = rig_new(ini_patient, 0, 1);
@@ -161,8 +161,9 @@ static void a_gap_that_nobody_fills(void **state)
 	assert_int_equal(held(r), 100);
 	for (int i = 0; i < 4000; i++) /* a tick looks at some of the producer states */
 		rig_turn(r, KX_NS_PER_S / 1000);
-	assert_int_equal(held(r), 0);
+	assert_in_range(held(r), 0, 50); /* enough for credit to be given again */
 	assert_true(kx_broker_session_info(r->broker, 0, &after));
+	assert_true(after.limit_pkt > before.limit_pkt);
 	assert_true(after.limit_bytes - after.used_bytes >= before.limit_bytes - before.used_bytes);
 	assert_true(reserved(r) >= kept);
 	fill_in(&s, 1, 2, 20);
